@@ -1,0 +1,78 @@
+//! The ring, its counters, and when the reader is woken.
+
+use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
+use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{PerCpuArray, RingBuf};
+
+use crate::kernel::{ReadFailed, setting};
+use crate::wire::{Counters, Header, VERSION};
+
+#[map(name = "RING")]
+static RING: RingBuf = RingBuf::with_byte_size(4096, 0);
+
+#[map(name = "COUNTERS")]
+static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(1, 0);
+
+/// This CPU's counters.
+#[inline(always)]
+pub fn counters() -> Option<*mut Counters> {
+    COUNTERS.get_ptr_mut(0)
+}
+
+/// Adds one to the counter that `select` picks.
+#[inline(always)]
+pub fn count(select: impl FnOnce(&mut Counters) -> *mut u64) {
+    if let Some(counters) = counters() {
+        // SAFETY: this CPU's own slot; a program is not interrupted by itself.
+        unsafe {
+            let counter = select(&mut *counters);
+            *counter = (*counter).wrapping_add(1);
+        }
+    }
+}
+
+/// Counts one of `kind` as having happened.
+#[inline(always)]
+pub fn seen(kind: u8) {
+    count(|counters| &raw mut counters.seen[kind as usize]);
+}
+
+/// `CLOCK_BOOTTIME`, nanoseconds: the one clock of all records.
+#[inline(always)]
+pub fn now() -> u64 {
+    // SAFETY: takes no argument.
+    unsafe { bpf_ktime_get_boot_ns() }
+}
+
+/// Writes the start of a record.
+#[inline(always)]
+pub fn header(header: &mut Header, kind: u8, time_ns: u64) {
+    header.version = VERSION;
+    header.kind = kind;
+    header.reserved = 0;
+    header.reserved2 = 0;
+    header.time_ns = time_ns;
+}
+
+/// Sends the record that `fill` writes in place; `false` when the ring is full.
+///
+/// `fill` must write every field. When it fails the record is dropped and counted as unreadable.
+#[inline(always)]
+pub fn send<T: 'static>(kind: u8, fill: impl FnOnce(&mut T) -> Result<(), ReadFailed>) -> bool {
+    let filled = RING.query(u64::from(BPF_RB_AVAIL_DATA));
+    let Some(mut entry) = RING.reserve::<T>(0) else {
+        count(|counters| &raw mut counters.ring_full[kind as usize]);
+        return false;
+    };
+    // SAFETY: reserved room of the record's size, plain integers.
+    if unsafe { fill(&mut *entry.as_mut_ptr()) }.is_err() {
+        entry.discard(u64::from(BPF_RB_NO_WAKEUP));
+        count(|counters| &raw mut counters.unreadable[kind as usize]);
+        return true;
+    }
+    let wake = setting!(wake_bytes);
+    let crosses = filled < wake && filled + size_of::<T>() as u64 >= wake;
+    entry.submit(u64::from(if crosses { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP }));
+    true
+}

@@ -1,0 +1,70 @@
+//! Resolves the members that the programs read in the running kernel's BTF.
+
+use std::fmt;
+
+use crate::btf::{Btf, BtfError};
+use crate::layout::{ABSENT, FIELDS, WANTED, Wanted};
+
+/// Why one member cannot be read on this kernel.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MemberError {
+    /// It is not there, or not as a plain member.
+    #[error("{0}")]
+    Btf(#[from] BtfError),
+    /// It is smaller than what is read of it.
+    #[error("{structure}.{path} has {found} bytes, {wanted} are read")]
+    TooSmall {
+        /// Structure.
+        structure: &'static str,
+        /// Member.
+        path: &'static str,
+        /// Bytes it has.
+        found: u32,
+        /// Bytes that are read.
+        wanted: u32,
+    },
+}
+
+/// Everything that keeps the programs from running on this kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayoutError {
+    /// One for each member, in the order of the layout.
+    pub members: Vec<MemberError>,
+}
+
+impl fmt::Display for LayoutError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let members: Vec<_> = self.members.iter().map(ToString::to_string).collect();
+        f.write_str(&members.join("; "))
+    }
+}
+
+impl std::error::Error for LayoutError {}
+
+/// Byte offsets in the order of the object's `LAYOUT`, [`ABSENT`] for optional members this kernel lacks.
+///
+/// # Errors
+/// Members that are needed are missing or too small; never an offset of zero in their place.
+pub fn resolve(btf: &Btf<'_>) -> Result<[u32; FIELDS], LayoutError> {
+    let mut offsets = [ABSENT; FIELDS];
+    let mut members = Vec::new();
+    for (offset, wanted) in offsets.iter_mut().zip(WANTED) {
+        match resolve_one(btf, wanted) {
+            Ok(found) => *offset = found,
+            Err(error) => members.push(error),
+        }
+    }
+    if members.is_empty() { Ok(offsets) } else { Err(LayoutError { members }) }
+}
+
+fn resolve_one(btf: &Btf<'_>, wanted: &'static Wanted) -> Result<u32, MemberError> {
+    let Wanted { structure, path, size, optional } = *wanted;
+    match btf.field(structure, path) {
+        Ok(field) if field.size < size => {
+            Err(MemberError::TooSmall { structure, path, found: field.size, wanted: size })
+        }
+        Ok(field) => Ok(field.offset),
+        Err(error) if optional && error.is_absent() => Ok(ABSENT),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,273 @@
+//! Parses records of the ring and values of the ledger.
+//!
+//! Bytes are read field by field, never cast, so any bytes give a record or a named error.
+
+use crate::wire::{
+    ARGV0_BYTES, COUNTER_WORDS, Conn, Counters, Entry, Header, NAME_BYTES, Owner, PATH_BYTES, Totals,
+    VERSION, kind,
+};
+
+/// A record of the ring.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    /// A connection is usable.
+    Opened {
+        /// `CLOCK_BOOTTIME`, nanoseconds.
+        time_ns: u64,
+        /// The connection.
+        conn: Conn,
+    },
+    /// A connection ended.
+    Closed {
+        /// `CLOCK_BOOTTIME`, nanoseconds.
+        time_ns: u64,
+        /// The connection.
+        conn: Conn,
+        /// Its figures.
+        totals: Totals,
+    },
+    /// An attempt failed.
+    Failed {
+        /// `CLOCK_BOOTTIME`, nanoseconds.
+        time_ns: u64,
+        /// The connection.
+        conn: Conn,
+        /// Its figures.
+        totals: Totals,
+    },
+    /// A process runs a new image.
+    Exec(Box<Image>),
+    /// A new process copies another's image.
+    Fork {
+        /// The child.
+        child: Owner,
+        /// Whose image it has.
+        image: Owner,
+        /// Process id of the child's parent.
+        parent_tgid: u32,
+    },
+    /// A process ended.
+    Exit {
+        /// `CLOCK_BOOTTIME`, nanoseconds.
+        time_ns: u64,
+        /// The process.
+        owner: Owner,
+    },
+    /// A listening socket closed.
+    ListenerClosed {
+        /// Its local address and namespace.
+        conn: Conn,
+    },
+}
+
+/// A process image as the kernel tells it at exec.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// The process.
+    pub owner: Owner,
+    /// Process id of its parent.
+    pub parent_tgid: u32,
+    /// Name of the executable file.
+    pub name: String,
+    /// Absolute path of the executable file, unless it is too deep or too long.
+    pub path: Option<String>,
+    /// `argv[0]`, cut at 127 bytes.
+    pub command: Option<String>,
+}
+
+/// Why bytes are no record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// Fewer bytes than the kind has.
+    #[error("the record is too short")]
+    Short,
+    /// Written by other programs than this version's.
+    #[error("the record has version {0}")]
+    Version(u8),
+    /// Not a kind of this version.
+    #[error("the record has the unknown kind {0}")]
+    Kind(u8),
+}
+
+impl Record {
+    /// Parses one record.
+    ///
+    /// # Errors
+    /// The bytes are too few, or of another version or kind.
+    pub fn parse(bytes: &[u8]) -> Result<Self, RecordError> {
+        let mut reader = Reader(bytes);
+        let header = reader.header()?;
+        if header.version != VERSION {
+            return Err(RecordError::Version(header.version));
+        }
+        let time_ns = header.time_ns;
+        Ok(match header.kind {
+            kind::OPENED => Self::Opened { time_ns, conn: reader.conn()? },
+            kind::CLOSED => Self::Closed { time_ns, conn: reader.conn()?, totals: reader.totals()? },
+            kind::FAILED => Self::Failed { time_ns, conn: reader.conn()?, totals: reader.totals()? },
+            kind::EXEC => Self::Exec(Box::new(reader.image()?)),
+            kind::FORK => {
+                Self::Fork { child: reader.owner()?, image: reader.owner()?, parent_tgid: reader.u32()? }
+            }
+            kind::EXIT => Self::Exit { time_ns, owner: reader.owner()? },
+            kind::LISTENER_CLOSED => Self::ListenerClosed { conn: reader.conn()? },
+            other => return Err(RecordError::Kind(other)),
+        })
+    }
+}
+
+impl Entry {
+    /// Parses a value of the ledger.
+    ///
+    /// # Errors
+    /// The bytes are too few.
+    pub fn parse(bytes: &[u8]) -> Result<Self, RecordError> {
+        let mut reader = Reader(bytes);
+        Ok(Self { conn: reader.conn()?, totals: reader.totals()?, end_ns: reader.u64()? })
+    }
+}
+
+impl Counters {
+    /// The sum over all CPUs, each as the words of its [`Counters`].
+    pub fn sum(per_cpu: impl IntoIterator<Item = [u64; COUNTER_WORDS]>) -> Self {
+        let mut words = [0_u64; COUNTER_WORDS];
+        for cpu in per_cpu {
+            for (total, word) in words.iter_mut().zip(cpu) {
+                *total = total.wrapping_add(word);
+            }
+        }
+        let mut words = words.into_iter();
+        let mut next = || words.next().unwrap_or_default();
+        let mut by_kind = || std::array::from_fn(|_| next());
+        let (seen, ring_full, ledger_full, unreadable) = (by_kind(), by_kind(), by_kind(), by_kind());
+        Self {
+            seen,
+            ring_full,
+            ledger_full,
+            unreadable,
+            untracked: next(),
+            own_ends: next(),
+            read_failed: next(),
+            next_id: next(),
+        }
+    }
+}
+
+/// Takes fields from the front of the bytes, host byte order.
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], RecordError> {
+        let (field, rest) = self.0.split_first_chunk::<N>().ok_or(RecordError::Short)?;
+        self.0 = rest;
+        Ok(*field)
+    }
+
+    fn u8(&mut self) -> Result<u8, RecordError> {
+        Ok(self.take::<1>()?[0])
+    }
+
+    fn u16(&mut self) -> Result<u16, RecordError> {
+        self.take().map(u16::from_ne_bytes)
+    }
+
+    fn u32(&mut self) -> Result<u32, RecordError> {
+        self.take().map(u32::from_ne_bytes)
+    }
+
+    fn u64(&mut self) -> Result<u64, RecordError> {
+        self.take().map(u64::from_ne_bytes)
+    }
+
+    fn header(&mut self) -> Result<Header, RecordError> {
+        Ok(Header {
+            version: self.u8()?,
+            kind: self.u8()?,
+            reserved: self.u16()?,
+            reserved2: self.u32()?,
+            time_ns: self.u64()?,
+        })
+    }
+
+    fn owner(&mut self) -> Result<Owner, RecordError> {
+        Ok(Owner {
+            tgid: self.u32()?,
+            exec_seq: self.u32()?,
+            start_ns: self.u64()?,
+            cgroup_id: self.u64()?,
+            uid: self.u32()?,
+            task_flags: self.u32()?,
+        })
+    }
+
+    fn conn(&mut self) -> Result<Conn, RecordError> {
+        Ok(Conn {
+            id: self.u64()?,
+            start_ns: self.u64()?,
+            established_ns: self.u64()?,
+            owner: self.owner()?,
+            local: self.take()?,
+            peer: self.take()?,
+            local_port_be: self.u16()?,
+            peer_port_be: self.u16()?,
+            netns: self.u32()?,
+            family: self.u16()?,
+            flags: self.u16()?,
+            role: self.u8()?,
+            reserved: self.take()?,
+        })
+    }
+
+    fn totals(&mut self) -> Result<Totals, RecordError> {
+        Ok(Totals {
+            bytes_acked: self.u64()?,
+            bytes_received: self.u64()?,
+            snd_una: self.u32()?,
+            snd_nxt: self.u32()?,
+            write_seq: self.u32()?,
+            segs_in: self.u32()?,
+            segs_out: self.u32()?,
+            total_retrans: self.u32()?,
+            srtt_us_8: self.u32()?,
+            sk_err: self.u32()?,
+            sk_flags: self.u32()?,
+            old_state: self.u8()?,
+            reserved: self.take()?,
+        })
+    }
+
+    fn image(&mut self) -> Result<Image, RecordError> {
+        let owner = self.owner()?;
+        let parent_tgid = self.u32()?;
+        let path_len = usize::from(self.u16()?);
+        let argv0_len = usize::from(self.u16()?);
+        let complete = self.u32()? == 1;
+        let _reserved = self.u32()?;
+        let argv0: [u8; ARGV0_BYTES] = self.take()?;
+        let path: [u8; PATH_BYTES + NAME_BYTES] = self.take()?;
+        let names = names(&path[..path_len.min(path.len())]);
+        let argv0 = &argv0[..argv0_len.min(ARGV0_BYTES)];
+        let command = argv0.split(|&byte| byte == 0).next().filter(|text| !text.is_empty());
+        Ok(Image {
+            owner,
+            parent_tgid,
+            name: names.first().map(|name| text(name)).unwrap_or_default(),
+            path: complete.then(|| joined(&names)),
+            command: command.map(text),
+        })
+    }
+}
+
+/// The names between NULs, the file's own first.
+fn names(path: &[u8]) -> Vec<&[u8]> {
+    path.split(|&byte| byte == 0).filter(|name| !name.is_empty()).collect()
+}
+
+fn joined(names: &[&[u8]]) -> String {
+    names.iter().rev().fold(String::new(), |path, name| path + "/" + &text(name))
+}
+
+/// File names are bytes; attributes are UTF-8.
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,48 @@
+//! The layout that the programs need, against the golden BTF extracts.
+
+#![expect(clippy::unwrap_used, reason = "a helper of tests that may fail like them")]
+
+use convis_ebpf::btf::Btf;
+use convis_ebpf::layout::{ABSENT, WANTED};
+use convis_ebpf::offsets::resolve;
+
+fn fixtures() -> Vec<(String, Vec<u8>)> {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/btf");
+    let files = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let extracts = files.filter(|path| path.extension().is_some_and(|extension| extension == "btf"));
+    extracts.map(|path| (path.display().to_string(), std::fs::read(&path).unwrap())).collect()
+}
+
+/// Scenario: the types of every kernel that extracts exist of.
+/// Guarantees: every member that the programs need is there; only what is optional may be absent.
+#[test]
+fn every_kernel_has_the_layout() {
+    let fixtures = fixtures();
+    assert!(fixtures.len() >= 6);
+    for (name, bytes) in fixtures {
+        let offsets = resolve(&Btf::parse(&bytes).unwrap()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        for (offset, wanted) in offsets.iter().zip(WANTED) {
+            assert!(*offset != ABSENT || wanted.optional, "{name}: {wanted:?}");
+        }
+    }
+}
+
+/// Scenario: a kernel whose types lack members that are needed.
+/// Guarantees: each is named, and no offset is made up.
+#[test]
+fn missing_members_are_named() {
+    for (name, mut bytes) in fixtures() {
+        // Names are told apart by their bytes: one changed byte takes the members away.
+        for (from, to) in
+            [(&b"\0bytes_acked\0"[..], &b"\0bytes_xcked\0"[..]), (b"\0exe_file\0", b"\0exe_xile\0")]
+        {
+            let at = bytes.windows(from.len()).position(|window| window == from).unwrap();
+            bytes[at..at + from.len()].copy_from_slice(to);
+        }
+        let error = resolve(&Btf::parse(&bytes).unwrap()).unwrap_err();
+        assert_eq!(error.members.len(), 2, "{name}");
+        let text = error.to_string();
+        assert!(text.contains("tcp_sock") && text.contains("bytes_acked"), "{text}");
+        assert!(text.contains("mm_struct") && text.contains("exe_file"), "{text}");
+    }
+}

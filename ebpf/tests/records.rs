@@ -1,0 +1,98 @@
+//! Records and ledger values as user space reads them.
+
+#![expect(clippy::unwrap_used, reason = "a helper of tests that may fail like them")]
+
+use convis_ebpf::record::{Record, RecordError};
+use convis_ebpf::wire::{
+    ARGV0_BYTES, Counters, Entry, Exec, NAME_BYTES, OpenedRecord, PATH_BYTES, VERSION, kind,
+};
+use proptest::prelude::*;
+
+/// An exec record with these names from the file upwards.
+fn exec(names: &[u8], argv0: &[u8], complete: bool) -> Vec<u8> {
+    let mut bytes = vec![VERSION, kind::EXEC];
+    bytes.resize(48, 0);
+    bytes.extend(7_u32.to_ne_bytes());
+    bytes.extend(u16::try_from(names.len()).unwrap().to_ne_bytes());
+    bytes.extend(u16::try_from(argv0.len()).unwrap().to_ne_bytes());
+    bytes.extend(u32::from(complete).to_ne_bytes());
+    bytes.extend([0; 4]);
+    bytes.extend(argv0);
+    bytes.resize(64 + ARGV0_BYTES, 0xaa);
+    bytes.extend(names);
+    bytes.resize(64 + ARGV0_BYTES + PATH_BYTES + NAME_BYTES, 0xaa);
+    assert_eq!(bytes.len(), size_of::<Exec>());
+    bytes
+}
+
+fn image(bytes: &[u8]) -> (String, Option<String>, Option<String>) {
+    match Record::parse(bytes).unwrap() {
+        Record::Exec(image) => (image.name, image.path, image.command),
+        other => panic!("not an exec: {other:?}"),
+    }
+}
+
+/// Scenario: paths as the kernel walks them, with garbage behind what is used.
+/// Guarantees: the path from the root down, the file's name, and nothing of the garbage.
+#[test]
+fn a_path_is_put_together_from_its_names() {
+    let (name, path, command) = image(&exec(b"python3.11\0bin\0usr\0", b"./s.py\0", true));
+    assert_eq!(name, "python3.11");
+    assert_eq!(path.as_deref(), Some("/usr/bin/python3.11"));
+    assert_eq!(command.as_deref(), Some("./s.py"));
+}
+
+/// Scenario: a path too deep for the walk, a process without arguments, a name that is not UTF-8.
+/// Guarantees: the name alone; no command; a replacement character.
+#[test]
+fn what_is_not_known_is_not_invented() {
+    let (name, path, command) = image(&exec(b"app\0d\0", b"", false));
+    assert_eq!((name.as_str(), path, command), ("app", None, None));
+    assert_eq!(image(&exec(b"a\xff\0", b"\0", true)).0, "a\u{fffd}");
+}
+
+/// Scenario: every record cut short at every length, another version, an unknown kind.
+/// Guarantees: a named error.
+#[test]
+fn what_is_no_record_is_refused() {
+    let bytes = exec(b"app\0", b"app\0", true);
+    for length in 0..bytes.len() {
+        assert_eq!(Record::parse(&bytes[..length]), Err(RecordError::Short));
+    }
+    let mut other = vec![0; size_of::<OpenedRecord>()];
+    assert_eq!(Record::parse(&other), Err(RecordError::Version(0)));
+    other[0] = VERSION;
+    other[1] = 99;
+    assert_eq!(Record::parse(&other), Err(RecordError::Kind(99)));
+}
+
+/// Scenario: counters of two CPUs, each word different.
+/// Guarantees: every counter is the sum of its own words.
+#[test]
+fn counters_are_summed_word_by_word() {
+    let words = std::array::from_fn(|index| index as u64);
+    let sum = Counters::sum([words, words]);
+    assert_eq!(sum.seen[usize::from(kind::CLOSED)], 2);
+    assert_eq!(sum.ring_full[0], 2 * kind::COUNT as u64);
+    assert_eq!(sum.ledger_full[0], 4 * kind::COUNT as u64);
+    assert_eq!(sum.unreadable[0], 6 * kind::COUNT as u64);
+    let after = 8 * kind::COUNT as u64;
+    assert_eq!(
+        (sum.untracked, sum.own_ends, sum.read_failed, sum.next_id),
+        (after, after + 2, after + 4, after + 6)
+    );
+}
+
+proptest! {
+    /// Scenario: any bytes with any kind.
+    /// Guarantees: a record or an error, never a panic.
+    #[test]
+    fn any_bytes(kind in any::<u8>(), mut bytes in proptest::collection::vec(any::<u8>(), 0..1024)) {
+        let _answer = Record::parse(&bytes);
+        let _answer = Entry::parse(&bytes);
+        if let [version, of, ..] = bytes.as_mut_slice() {
+            (*version, *of) = (VERSION, kind);
+        }
+        let _answer = Record::parse(&bytes);
+    }
+}

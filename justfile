@@ -1,0 +1,55 @@
+# The door for people and CI. `just` lists the recipes; `just test` installs what it needs and passes everything.
+
+export CONVIS_CACHE := env("CONVIS_CACHE", cache_directory() / "convis")
+
+[private]
+default:
+    @just --list --unsorted
+
+# Build the release binary: target/release/convis
+build:
+    cargo build --release
+
+# Everything CI checks, with what it needs installed first; prints `N passed, N failed` at the end
+test:
+    scripts/test
+
+# The tests that need neither root nor anything beyond cargo
+test-unit:
+    cargo test --workspace --exclude convis-integration
+
+# The end-to-end tests on this kernel
+test-integration *ARGS:
+    cargo build --workspace
+    scripts/as-root cargo test -p convis-integration {{ ARGS }}
+
+# clippy, formatting and docs without a warning
+lint:
+    cargo fmt --all --check
+    cargo fmt --manifest-path ebpf/kernel/Cargo.toml --check
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+
+# Format everything
+fmt:
+    cargo fmt --all
+    cargo fmt --manifest-path ebpf/kernel/Cargo.toml
+
+# Licences, sources and advisories of dependencies
+deny:
+    scripts/install cargo-deny
+    cargo deny --offline check bans licenses sources
+
+# Rebuild the eBPF object after its sources changed
+ebpf:
+    scripts/install bpf-linker
+    PATH="$CONVIS_CACHE/bin:$PATH" CARGO_TARGET_DIR="$CONVIS_CACHE/ebpf-target" ebpf/kernel/build.sh ebpf/prebuilt/convis.bpf.o
+
+# Rebuild the eBPF object in a clean place and compare it with the committed one
+ebpf-verify:
+    scripts/install bpf-linker
+    scripts/ebpf-verify
+
+# Encoding and per-event costs
+bench:
+    cargo bench -p convis-exporters -p convis

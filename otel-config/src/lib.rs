@@ -1,0 +1,42 @@
+//! Settings of convis: what the user writes, turned into typed values before anything starts.
+//!
+//! Nothing here opens a connection, prints, or reads the process environment by itself: a caller hands in [`Sources`],
+//! so that every rule can be tested with a table. Mistakes are a [`ConfigError`] of one line; what the OpenTelemetry
+//! specification wants ignored is a warning given to [`Sources::warn`].
+//!
+//! ```
+//! use convis_otel_config::{SinkConfig, Sources};
+//!
+//! let sources = Sources { env: &|_| None, read_file: &|path| std::fs::read(path), warn: &|_| () };
+//! let sink = SinkConfig::from_spec("otlp,endpoint=https://otlp.example.com,header.api-key=abc", &sources)?;
+//! assert!(!format!("{sink:?}").contains("abc"));
+//! # Ok::<(), convis_otel_config::ConfigError>(())
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod decode;
+mod error;
+mod intervals;
+mod resource;
+mod secret;
+mod sink;
+mod sources;
+mod spec;
+#[cfg(test)]
+mod testing;
+
+pub use error::{ConfigError, ItemFault, Problem};
+pub use intervals::{
+    DEFAULT_METRIC_INTERVAL, DurationError, MAX_BATCH_DELAY, batch_delay, metric_interval, parse_duration,
+};
+pub use resource::ResourceAttributes;
+pub use secret::Secret;
+pub use sink::SinkConfig;
+pub use sink::otlp::{
+    Compression, DEFAULT_TIMEOUT, Header, Identity, OtlpConfig, OtlpSignal, Protocol, Temporality,
+    parse_headers,
+};
+pub use sink::stdout::{StdoutConfig, StdoutFormat};
+pub use sources::Sources;
+pub use spec::{Item, Spec};

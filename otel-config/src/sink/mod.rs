@@ -1,0 +1,96 @@
+//! The sinks that exist, each with its own settings.
+//!
+//! A new sink is one file here, one arm of [`SinkConfig`] and one entry in `SINKS`.
+
+pub(crate) mod otlp;
+pub(crate) mod stdout;
+
+use self::{otlp::OtlpConfig, stdout::StdoutConfig};
+use crate::{ConfigError, Problem, Sources, Spec, error::shown};
+
+/// Settings of one sink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there are a handful per process")]
+pub enum SinkConfig {
+    /// Lines on standard output.
+    Stdout(StdoutConfig),
+    /// OTLP over gRPC or HTTP.
+    Otlp(OtlpConfig),
+}
+
+/// Reads the settings of one kind of sink.
+type Read = fn(&Spec, &Sources<'_>) -> Result<SinkConfig, Problem>;
+
+/// Every sink by the name used in `--sink`, in the order that errors list them.
+const SINKS: [(&str, Read); 2] = [
+    ("otlp", |spec, sources| {
+        OtlpConfig::from_spec(spec, sources).map(SinkConfig::Otlp)
+    }),
+    ("stdout", |spec, _| {
+        StdoutConfig::from_spec(spec).map(SinkConfig::Stdout)
+    }),
+];
+
+impl SinkConfig {
+    /// Reads one `--sink` text: see [`Spec`] for the grammar.
+    ///
+    /// # Errors
+    /// One line that names the setting and what is valid.
+    pub fn from_spec(text: &str, sources: &Sources<'_>) -> Result<Self, ConfigError> {
+        let names = SINKS.map(|(name, _)| name);
+        let spec = Spec::parse(text, &names, sources)?;
+        let known = SINKS.iter().find(|(name, _)| *name == spec.name);
+        let read = match known {
+            Some((_, read)) => read(&spec, sources),
+            None => Err(Problem::UnknownSink {
+                name: shown(&spec.name),
+                valid: names.join(", "),
+            }),
+        };
+        read.map_err(|problem| ConfigError {
+            place: format!("--sink {}", shown(&spec.name)),
+            problem,
+        })
+    }
+}
+
+/// What runs when no sink is configured anywhere: the table on standard output.
+impl Default for SinkConfig {
+    fn default() -> Self {
+        Self::Stdout(StdoutConfig::default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::Outside;
+
+    #[test]
+    fn unknown_sinks_name_the_valid_ones() {
+        let line = Outside::default().refusal("otlpp,header.x=hunter2");
+        assert_eq!(
+            line,
+            "--sink otlpp: unknown sink `otlpp`; valid sinks: otlp, stdout"
+        );
+        assert!(Outside::default().refusal("OTLP").contains("unknown sink `OTLP`"));
+    }
+
+    #[test]
+    fn names_are_listed_in_order() {
+        assert!(SINKS.is_sorted_by_key(|(name, _)| *name));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_safe_and_errors_are_one_line(
+            text in "(otlp|stdout)(,(endpoint|header\\.a|timeout|protocol|ca|signals|insecure|x)=(http://|.|\n|@|:){0,12}){0,4}"
+        ) {
+            if let Err(error) = Outside::default().sink(&text) {
+                prop_assert_eq!(error.to_string().lines().count(), 1);
+            }
+        }
+    }
+}
