@@ -62,6 +62,8 @@ layout! {
     inet_sport = "inet_sock" "inet_sport" 2;
     bytes_acked = "tcp_sock" "bytes_acked" 8;
     bytes_received = "tcp_sock" "bytes_received" 8;
+    bytes_sent = "tcp_sock" "bytes_sent" 8;
+    bytes_retrans = "tcp_sock" "bytes_retrans" 8;
     snd_una = "tcp_sock" "snd_una" 4;
     snd_nxt = "tcp_sock" "snd_nxt" 4;
     write_seq = "tcp_sock" "write_seq" 4;

@@ -222,6 +222,8 @@ impl Reader<'_> {
         Ok(Totals {
             bytes_acked: self.u64()?,
             bytes_received: self.u64()?,
+            bytes_sent: self.u64()?,
+            bytes_retrans: self.u64()?,
             snd_una: self.u32()?,
             snd_nxt: self.u32()?,
             write_seq: self.u32()?,

@@ -40,6 +40,8 @@ pub mod flag {
     pub const CLOSED: u16 = 1 << 4;
     /// The attempt failed; the entry waits for the sweep.
     pub const FAILED: u16 = 1 << 5;
+    /// Its last record is being written: whoever finds the entry later must not take it for a living connection.
+    pub const ENDING: u16 = 1 << 6;
 }
 
 /// `Conn::role`.
@@ -131,6 +133,10 @@ pub struct Totals {
     pub bytes_acked: u64,
     /// `tcp_sock.bytes_received`.
     pub bytes_received: u64,
+    /// `tcp_sock.bytes_sent`.
+    pub bytes_sent: u64,
+    /// `tcp_sock.bytes_retrans`.
+    pub bytes_retrans: u64,
     /// `tcp_sock.snd_una`.
     pub snd_una: u32,
     /// `tcp_sock.snd_nxt`.
@@ -305,10 +311,10 @@ pub struct Settings {
 const _: () = {
     assert!(size_of::<Owner>() == 32);
     assert!(size_of::<Conn>() == 104);
-    assert!(size_of::<Totals>() == 56);
-    assert!(size_of::<Entry>() == 168);
+    assert!(size_of::<Totals>() == 72);
+    assert!(size_of::<Entry>() == 184);
     assert!(size_of::<OpenedRecord>() == 120);
-    assert!(size_of::<ClosedRecord>() == 176);
+    assert!(size_of::<ClosedRecord>() == 192);
     assert!(size_of::<Exec>() == 64 + ARGV0_BYTES + PATH_BYTES + NAME_BYTES);
     assert!(size_of::<Fork>() == 88);
     assert!(size_of::<Exit>() == 48);

@@ -35,6 +35,8 @@ const BLANK: Entry = Entry {
     totals: Totals {
         bytes_acked: 0,
         bytes_received: 0,
+        bytes_sent: 0,
+        bytes_retrans: 0,
         snd_una: 0,
         snd_nxt: 0,
         write_seq: 0,
@@ -123,6 +125,9 @@ pub fn opened(entry: &mut Entry, time_ns: u64) {
 #[inline(always)]
 pub fn ended(kind: u8, entry: &mut Entry) {
     entry.end_ns = emit::now();
+    // Volatile, or the compiler may keep it back until after the record is written, when it is of no use.
+    // SAFETY: an integer in the entry.
+    unsafe { core::ptr::write_volatile(&raw mut entry.conn.flags, entry.conn.flags | flag::ENDING) };
     emit::seen(kind);
     let sent = emit::send::<ClosedRecord>(kind, |record| {
         emit::header(&mut record.header, kind, entry.end_ns);

@@ -82,6 +82,8 @@ fn set_v4(address: &mut [u8; 16], word: u32) {
 pub fn fill_totals(sk: u64, old_state: u32, totals: &mut Totals) -> Result<(), ReadFailed> {
     totals.bytes_acked = read!(sk, bytes_acked, u64)?;
     totals.bytes_received = read!(sk, bytes_received, u64)?;
+    totals.bytes_sent = read!(sk, bytes_sent, u64)?;
+    totals.bytes_retrans = read!(sk, bytes_retrans, u64)?;
     totals.snd_una = read!(sk, snd_una, u32)?;
     totals.snd_nxt = read!(sk, snd_nxt, u32)?;
     totals.write_seq = read!(sk, write_seq, u32)?;

@@ -1,0 +1,166 @@
+//! From settings to running sinks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use convis_otel_config::{OtlpConfig, OtlpSignal, SinkConfig, StdoutConfig};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::accounting::SinkStats;
+use crate::model::{EventBatch, MetricBatch};
+use crate::notice::Notices;
+use crate::outcome::Exporter;
+use crate::queue;
+use crate::runner::{Pace, Runner, Stop};
+use crate::settings::Settings;
+use crate::sink::{Lane, Runners, Signal, Sink};
+use crate::{otlp, stdout};
+
+/// Events in one request, about 2 MB, so that requests rarely have to be cut.
+const MAX_EVENTS: u64 = 2048;
+/// Events written to standard output at once: a slow terminal shows them as they come.
+const MAX_LINES: u64 = 512;
+/// Largest request, in bytes before compression: receivers commonly stop at 4 MiB.
+const MAX_REQUEST_BYTES: usize = 3_500_000;
+
+/// A setting that is well-formed but cannot work.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("sink {sink}: {text}")]
+pub struct BuildError {
+    /// The sink's name.
+    pub sink: String,
+    /// One line: what is wrong and what to do.
+    pub text: String,
+}
+
+/// The ways out of one sink, not yet running.
+struct Parts {
+    events: Option<Start<EventBatch>>,
+    metrics: Option<Start<MetricBatch>>,
+}
+
+/// Starts a lane; a closure because each exporter is a type of its own.
+type Start<B> = Box<dyn FnOnce(Opening<'_>) -> Lane<B>>;
+
+/// What a lane needs to start.
+struct Opening<'a> {
+    sink: &'a Arc<str>,
+    signal: Signal,
+    settings: &'a Settings,
+    runners: &'a mut Runners,
+    stop: &'a Stop,
+}
+
+/// Builds and starts all sinks, inside a Tokio runtime. Nothing starts unless everything can.
+///
+/// Lanes encode and compress inside their task, a few milliseconds at a time: a runtime with more than one thread keeps
+/// that away from other work.
+///
+/// # Errors
+/// When a certificate, a key or an endpoint cannot be used.
+pub fn build(configs: &[SinkConfig], settings: &Settings) -> Result<(Vec<Sink>, Runners), BuildError> {
+    let mut prepared = Vec::with_capacity(configs.len());
+    let mut names: Vec<Arc<str>> = Vec::with_capacity(configs.len());
+    for config in configs {
+        let (kind, parts) = prepare(config, settings);
+        let name = name(kind, &names);
+        let parts = parts.map_err(|text| BuildError { sink: name.to_string(), text })?;
+        names.push(Arc::clone(&name));
+        prepared.push((name, parts));
+    }
+    let (announce, stop) = watch::channel(None);
+    let mut runners = Runners::new(announce);
+    let sinks = prepared
+        .into_iter()
+        .map(|(name, parts)| start(&name, parts, settings, &mut runners, &stop))
+        .collect();
+    Ok((sinks, runners))
+}
+
+/// The one place where a new sink is added: its kind, and its ways out.
+fn prepare(config: &SinkConfig, settings: &Settings) -> (&'static str, Result<Parts, String>) {
+    match config {
+        SinkConfig::Stdout(config) => ("stdout", stdout_parts(config, settings)),
+        SinkConfig::Otlp(config) => ("otlp", otlp_parts(config, settings)),
+    }
+}
+
+fn stdout_parts(config: &StdoutConfig, settings: &Settings) -> Result<Parts, String> {
+    let exporter = stdout::Stdout::new(config.format, settings.output)
+        .map_err(|error| format!("cannot start its thread: {error}; raise the limit of threads"))?;
+    let pace = Pace {
+        delay: Duration::ZERO,
+        max_records: MAX_LINES,
+        max_bytes: usize::MAX,
+        timeout: None,
+        retry: settings.retry,
+    };
+    Ok(Parts { events: Some(lane(exporter, pace)), metrics: None })
+}
+
+fn otlp_parts(config: &OtlpConfig, settings: &Settings) -> Result<Parts, String> {
+    let pace = |signal: &OtlpSignal, delay, max_records| Pace {
+        delay,
+        max_records,
+        max_bytes: MAX_REQUEST_BYTES,
+        timeout: signal.timeout,
+        retry: settings.retry,
+    };
+    let events = config.logs.as_ref().map(|signal| -> Result<_, String> {
+        Ok(lane(otlp::logs(signal)?, pace(signal, settings.event_delay, MAX_EVENTS)))
+    });
+    let metrics = config.metrics.as_ref().map(|signal| -> Result<_, String> {
+        // One collection per request: a later one is another point in time of the same series.
+        Ok(lane(otlp::metrics(signal, config.temporality)?, pace(signal, Duration::ZERO, 1)))
+    });
+    Ok(Parts { events: events.transpose()?, metrics: metrics.transpose()? })
+}
+
+fn lane<E: Exporter>(exporter: E, pace: Pace) -> Start<E::Batch> {
+    Box::new(move |opening| opening.open(exporter, pace))
+}
+
+impl Opening<'_> {
+    fn open<E: Exporter>(self, exporter: E, pace: Pace) -> Lane<E::Batch> {
+        let lane: Arc<str> = format!("{} {}", self.sink, self.signal.as_str()).into();
+        let stats = Arc::new(SinkStats::default());
+        let (entrance, exit) = queue::bounded(self.settings.queue_records, Arc::clone(&stats));
+        // Lanes get different random numbers, so that two lanes to one receiver do not retry in step.
+        let seed = self.settings.seed.wrapping_add(lane.bytes().map(u64::from).sum());
+        let runner = Runner {
+            exporter,
+            queue: exit,
+            stats: Arc::clone(&stats),
+            pace,
+            stop: self.stop.clone(),
+            random: fastrand::Rng::with_seed(seed),
+            notices: Notices::new(Arc::clone(&lane)),
+            hold_until: Instant::now(),
+        };
+        self.runners.spawn(lane, runner.run());
+        Lane { entrance: Arc::new(entrance), stats }
+    }
+}
+
+fn start(name: &Arc<str>, parts: Parts, settings: &Settings, runners: &mut Runners, stop: &Stop) -> Sink {
+    let events = parts.events.map(|start| {
+        start(Opening { sink: name, signal: Signal::Events, settings, runners: &mut *runners, stop })
+    });
+    let metrics = parts.metrics.map(|start| {
+        start(Opening { sink: name, signal: Signal::Metrics, settings, runners: &mut *runners, stop })
+    });
+    Sink::new(Arc::clone(name), events, metrics)
+}
+
+/// `otlp`, then `otlp/2`, `otlp/3`, ...
+fn name(kind: &str, taken: &[Arc<str>]) -> Arc<str> {
+    let same = taken.iter().filter(|name| name.split('/').next() == Some(kind)).count();
+    match same {
+        0 => kind.into(),
+        earlier => format!("{kind}/{}", earlier + 1).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

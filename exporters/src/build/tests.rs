@@ -1,0 +1,118 @@
+use std::time::Duration;
+
+use convis_otel_config::{Compression, OtlpConfig, OtlpSignal, Protocol, Temporality};
+use tokio::time::Instant;
+
+use super::build;
+use crate::accounting::{DropReason, StatsSnapshot};
+use crate::retry::RetryPolicy;
+use crate::settings::Settings;
+use crate::sink::Signal;
+use crate::testing::http::{Answer, Receiver};
+use crate::testing::{grpc, samples, signal};
+use convis_otel_config::SinkConfig;
+
+fn http(base: &str, path: &str) -> OtlpSignal {
+    OtlpSignal {
+        compression: Compression::Gzip,
+        timeout: Some(Duration::from_millis(200)),
+        ..signal(&format!("{base}/{path}"), Protocol::HttpProtobuf)
+    }
+}
+
+fn otlp(logs: Option<OtlpSignal>, metrics: Option<OtlpSignal>) -> SinkConfig {
+    SinkConfig::Otlp(OtlpConfig { logs, metrics, temporality: Temporality::Cumulative })
+}
+
+fn settings() -> Settings {
+    let retry = RetryPolicy { initial: Duration::from_millis(10), ..RetryPolicy::default() };
+    Settings { event_delay: Duration::from_millis(10), retry, ..Settings::default() }
+}
+
+fn snapshots(sinks: &[crate::Sink]) -> Vec<(String, Signal, StatsSnapshot)> {
+    let lanes = sinks.iter().flat_map(crate::Sink::stats);
+    lanes.map(|lane| (lane.sink.to_string(), lane.signal, lane.stats.snapshot())).collect()
+}
+
+/// Waits until every lane has nothing left to do.
+async fn idle(sinks: &[crate::Sink]) {
+    let waiting = async {
+        while snapshots(sinks).iter().any(|(_, _, lane)| lane.queued() > 0) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap();
+}
+
+/// Scenario: two OTLP sinks, over HTTP with both signals and over gRPC with one; the first answer to a request hangs.
+/// Guarantees: names, lanes and counts; a retry after the timeout; every record arrives once at each.
+#[tokio::test]
+async fn sinks_deliver_and_count() {
+    let (web, base) = Receiver::start(vec![Answer::Hang]).await;
+    let (rpc, endpoint) = grpc::Receiver::start(Vec::new()).await;
+    let configs = [
+        otlp(Some(http(&base, "v1/logs")), Some(http(&base, "v1/metrics"))),
+        otlp(Some(signal(&endpoint, Protocol::Grpc)), None),
+    ];
+    let (sinks, runners) = build(&configs, &settings()).unwrap();
+    assert_eq!(sinks[0].name(), "otlp");
+    assert_eq!(sinks[1].name(), "otlp/2");
+    assert!(sinks[0].takes(Signal::Metrics) && !sinks[1].takes(Signal::Metrics));
+    for sink in &sinks {
+        sink.offer_events(&samples::events());
+        sink.offer_metrics(&samples::metrics());
+    }
+    idle(&sinks).await;
+    let sent: Vec<_> =
+        snapshots(&sinks).iter().map(|(sink, lane, stats)| (sink.clone(), *lane, stats.sent)).collect();
+    assert_eq!(
+        sent,
+        [
+            ("otlp".to_owned(), Signal::Events, 4),
+            ("otlp".to_owned(), Signal::Metrics, 6),
+            ("otlp/2".to_owned(), Signal::Events, 4),
+        ]
+    );
+    assert_eq!(snapshots(&sinks).iter().map(|(_, _, stats)| stats.retries).sum::<u64>(), 1);
+    assert_eq!(web.asked().len(), 3);
+    assert_eq!(rpc.asked().len(), 1);
+    assert!(runners.stop(Instant::now() + Duration::from_secs(5)).await.is_empty());
+}
+
+/// Scenario: nothing listens, then the process stops.
+/// Guarantees: it stops without waiting for the deadline, and what could not be sent is counted.
+#[tokio::test]
+async fn a_stop_with_a_dead_receiver_is_quick_and_counted() {
+    let (sinks, runners) =
+        build(&[otlp(Some(http("http://127.0.0.1:1", "v1/logs")), None)], &settings()).unwrap();
+    sinks[0].offer_events(&samples::events());
+    let begin = Instant::now();
+    assert!(runners.stop(begin + Duration::from_mins(1)).await.is_empty());
+    assert!(begin.elapsed() < Duration::from_secs(20));
+    let (_, _, stats) = &snapshots(&sinks)[0];
+    assert_eq!((stats.accepted, stats.dropped_for(DropReason::Shutdown)), (4, 4));
+}
+
+/// Scenario: the second sink cannot be built.
+/// Guarantees: the error names it, and the first was not started.
+#[tokio::test]
+async fn nothing_starts_unless_everything_can() {
+    let mut broken = signal("https://localhost", Protocol::HttpProtobuf);
+    broken.ca = Some(b"nothing".to_vec());
+    let fine = otlp(None, Some(http("http://127.0.0.1:1", "v1/metrics")));
+    let error = build(&[fine, otlp(Some(broken), None)], &settings()).err().unwrap();
+    assert_eq!(error.to_string(), "sink otlp/2: no PEM certificate to trust; check `ca`");
+}
+
+/// Scenario: every sink is dropped without a stop.
+/// Guarantees: the lanes end well once they have nothing left.
+#[tokio::test]
+async fn lanes_end_when_their_sinks_are_gone() {
+    let (_web, base) = Receiver::start(Vec::new()).await;
+    let (sinks, mut runners) = build(&[otlp(Some(http(&base, "v1/logs")), None)], &settings()).unwrap();
+    sinks[0].offer_events(&samples::events());
+    let stats = sinks[0].stats();
+    drop(sinks);
+    assert!(runners.failed().await.is_none());
+    assert_eq!(stats[0].stats.snapshot().sent, 4);
+}

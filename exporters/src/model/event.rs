@@ -1,0 +1,448 @@
+//! Connection events: plain facts, turned into attributes only when a sink visits them.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::community_id;
+use super::resource::Resource;
+use super::value::Value;
+
+/// Which event of a connection's life this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum EventName {
+    /// Established (client) or accepted (server).
+    Opened,
+    /// Final, with totals.
+    Closed,
+    /// An attempt ended without being established.
+    Failed,
+}
+
+impl EventName {
+    /// All names, in the order of a connection's life.
+    pub const ALL: [Self; 3] = [Self::Opened, Self::Closed, Self::Failed];
+
+    /// The OTLP `event_name`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Opened => "convis.tcp.connection.opened",
+            Self::Closed => "convis.tcp.connection.closed",
+            Self::Failed => "convis.tcp.connection.failed",
+        }
+    }
+
+    /// The last word of the name, as users type it and tables show it.
+    pub const fn short(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Closed => "closed",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Which end of the connection the owner holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Role {
+    /// It connected.
+    Client,
+    /// It accepted.
+    Server,
+}
+
+impl Role {
+    /// Value of `convis.connection.role`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Server => "server",
+        }
+    }
+}
+
+/// How sure the owner is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Attribution {
+    /// Taken in the owner's own context.
+    Kernel,
+    /// Found in a snapshot of `/proc`.
+    Procfs,
+    /// Taken over from the listener or the parent.
+    Inherited,
+    /// Not known.
+    Unknown,
+}
+
+impl Attribution {
+    /// Value of `convis.process.attribution`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Kernel => "kernel",
+            Self::Procfs => "procfs",
+            Self::Inherited => "inherited",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// The first cause of a connection's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum CloseReason {
+    /// This end sent the first FIN.
+    LocalClose,
+    /// The peer sent the first FIN.
+    PeerClose,
+    /// This end reset the connection.
+    LocalReset,
+    /// The peer reset the connection.
+    PeerReset,
+    /// The peer stopped answering.
+    Timeout,
+    /// None of the above could be shown.
+    Unknown,
+}
+
+impl CloseReason {
+    /// Value of `convis.close.reason`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::LocalClose => "local_close",
+            Self::PeerClose => "peer_close",
+            Self::LocalReset => "local_reset",
+            Self::PeerReset => "peer_reset",
+            Self::Timeout => "timeout",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Why an attempt to connect failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ConnectError {
+    /// ECONNREFUSED.
+    Refused,
+    /// ECONNRESET.
+    Reset,
+    /// ETIMEDOUT.
+    TimedOut,
+    /// EHOSTUNREACH.
+    HostUnreachable,
+    /// ENETUNREACH.
+    NetUnreachable,
+    /// EADDRNOTAVAIL: no free local port.
+    AddressNotAvailable,
+    /// EACCES or EPERM.
+    PermissionDenied,
+    /// The application gave up before an answer came.
+    Cancelled,
+    /// Any other error.
+    Other,
+}
+
+impl ConnectError {
+    /// Value of `error.type`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Reset => "reset",
+            Self::TimedOut => "timed_out",
+            Self::HostUnreachable => "host_unreachable",
+            Self::NetUnreachable => "net_unreachable",
+            Self::AddressNotAvailable => "address_not_available",
+            Self::PermissionDenied => "permission_denied",
+            Self::Cancelled => "cancelled",
+            Self::Other => "_OTHER",
+        }
+    }
+}
+
+/// What kind of network a peer's address belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PeerNetwork {
+    /// 127.0.0.0/8, `::1`.
+    Loopback,
+    /// RFC 1918, RFC 6598 and RFC 4193.
+    Private,
+    /// 169.254.0.0/16, `fe80::/10`.
+    LinkLocal,
+    /// Anything else.
+    Public,
+}
+
+impl PeerNetwork {
+    /// The network that `address` belongs to. IPv4-mapped addresses must have been unmapped before.
+    pub fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(v4) if v4.is_loopback() => Self::Loopback,
+            IpAddr::V4(v4) if v4.is_link_local() => Self::LinkLocal,
+            IpAddr::V4(v4) => {
+                let [first, second, ..] = v4.octets();
+                let shared = first == 100 && second & 0xc0 == 64;
+                if v4.is_private() || shared { Self::Private } else { Self::Public }
+            }
+            IpAddr::V6(v6) if v6.is_loopback() => Self::Loopback,
+            IpAddr::V6(v6) if v6.is_unicast_link_local() => Self::LinkLocal,
+            IpAddr::V6(v6) if v6.is_unique_local() => Self::Private,
+            IpAddr::V6(_) => Self::Public,
+        }
+    }
+
+    /// Value of `convis.peer.network`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Loopback => "loopback",
+            Self::Private => "private",
+            Self::LinkLocal => "link_local",
+            Self::Public => "public",
+        }
+    }
+}
+
+/// One end of a connection: what stays the same on all of its events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connection {
+    /// Equal on all events of this end, unique per boot of the host.
+    pub id: u64,
+    /// Which end the owner holds; `None` for a connection whose beginning was not seen.
+    pub role: Option<Role>,
+    /// This end's address; IPv4-mapped addresses are already IPv4.
+    pub local: SocketAddr,
+    /// The other end's address.
+    pub peer: SocketAddr,
+    /// Inode of the network namespace.
+    pub network_namespace: u32,
+    /// How sure the owner is.
+    pub attribution: Attribution,
+    /// Open before convis attached.
+    pub preexisting: bool,
+    /// A server's end that ended without ever being accepted.
+    pub never_accepted: bool,
+}
+
+impl Connection {
+    /// `ipv4` or `ipv6`.
+    pub const fn network_type(&self) -> &'static str {
+        match self.local {
+            SocketAddr::V4(_) => "ipv4",
+            SocketAddr::V6(_) => "ipv6",
+        }
+    }
+
+    /// The address that was connected to, when the role is known.
+    pub const fn server(&self) -> Option<SocketAddr> {
+        match self.role {
+            Some(Role::Client) => Some(self.peer),
+            Some(Role::Server) => Some(self.local),
+            None => None,
+        }
+    }
+
+    /// The address that connected, when the role is known.
+    pub const fn client(&self) -> Option<SocketAddr> {
+        match self.role {
+            Some(Role::Client) => Some(self.local),
+            Some(Role::Server) => Some(self.peer),
+            None => None,
+        }
+    }
+}
+
+/// TCP payload and quality figures of one end, from the connection's start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Payload bytes that the peer's TCP acknowledged.
+    pub bytes_sent: u64,
+    /// Payload bytes that arrived in order.
+    pub bytes_received: u64,
+    /// Payload bytes still queued or in flight at the end.
+    pub bytes_unacked: u64,
+    /// Segments sent, retransmissions included.
+    pub segments_sent: u32,
+    /// Segments received.
+    pub segments_received: u32,
+    /// Segments retransmitted.
+    pub retransmits: u32,
+    /// Smoothed round-trip time; `None` when it was never measured.
+    pub rtt: Option<Duration>,
+}
+
+/// What an event says beyond the connection itself.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Detail {
+    /// The connection is usable.
+    Opened {
+        /// From the first segment to established; clients only.
+        handshake: Option<Duration>,
+    },
+    /// The connection ended.
+    Closed {
+        /// Its totals.
+        totals: Totals,
+        /// Established to closed; `None` when the beginning was not seen.
+        duration: Option<Duration>,
+        /// The first cause.
+        reason: CloseReason,
+    },
+    /// The attempt ended without being established.
+    Failed {
+        /// Why.
+        error: ConnectError,
+        /// From the attempt to its end.
+        duration: Duration,
+    },
+}
+
+/// One event of one end of a connection.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// Who did it.
+    pub resource: Arc<Resource>,
+    /// When it happened, nanoseconds since the Unix epoch, from the kernel's clock.
+    pub time_unix_nanos: u64,
+    /// When convis read it, nanoseconds since the Unix epoch.
+    pub observed_unix_nanos: u64,
+    /// The connection.
+    pub connection: Connection,
+    /// What happened.
+    pub detail: Detail,
+}
+
+/// Events of any number of Resources, in the order in which they were read.
+#[derive(Debug, Clone, Default)]
+pub struct EventBatch {
+    /// Never empty when handed to a sink.
+    pub events: Vec<Event>,
+}
+
+/// OTLP severity number of an ordinary event (INFO).
+pub const SEVERITY_INFO: u8 = 9;
+/// OTLP severity number of a failed attempt (WARN).
+pub const SEVERITY_WARN: u8 = 13;
+
+impl Event {
+    /// Which event this is.
+    pub const fn name(&self) -> EventName {
+        match self.detail {
+            Detail::Opened { .. } => EventName::Opened,
+            Detail::Closed { .. } => EventName::Closed,
+            Detail::Failed { .. } => EventName::Failed,
+        }
+    }
+
+    /// OTLP severity number. An application that gives up is no problem of the network.
+    pub const fn severity(&self) -> u8 {
+        match self.detail {
+            Detail::Failed { error: ConnectError::Cancelled, .. }
+            | Detail::Opened { .. }
+            | Detail::Closed { .. } => SEVERITY_INFO,
+            Detail::Failed { .. } => SEVERITY_WARN,
+        }
+    }
+
+    /// Calls `visit` with each attribute, in a fixed order, each key once.
+    pub fn visit(&self, mut visit: impl FnMut(&'static str, Value<'_>)) {
+        let connection = &self.connection;
+        visit("network.transport", Value::Str("tcp"));
+        visit("network.type", Value::Str(connection.network_type()));
+        visit("network.local.address", Value::Address(connection.local.ip()));
+        visit("network.local.port", Value::Int(connection.local.port().into()));
+        visit("network.peer.address", Value::Address(connection.peer.ip()));
+        visit("network.peer.port", Value::Int(connection.peer.port().into()));
+        if let (Some(client), Some(server), Some(role)) =
+            (connection.client(), connection.server(), connection.role)
+        {
+            visit("client.address", Value::Address(client.ip()));
+            visit("client.port", Value::Int(client.port().into()));
+            visit("server.address", Value::Address(server.ip()));
+            visit("server.port", Value::Int(server.port().into()));
+            visit("convis.connection.role", Value::Str(role.as_str()));
+        }
+        visit("convis.connection.id", Value::Id(connection.id));
+        visit("convis.flow.id", Value::Str(community_id::v1_tcp(connection.local, connection.peer).as_str()));
+        visit("convis.network.namespace", Value::Int(connection.network_namespace.into()));
+        visit("convis.peer.network", Value::Str(PeerNetwork::of(connection.peer.ip()).as_str()));
+        visit("convis.process.attribution", Value::Str(connection.attribution.as_str()));
+        if connection.preexisting {
+            visit("convis.connection.preexisting", Value::Bool(true));
+        }
+        if connection.never_accepted {
+            visit("convis.connection.accepted", Value::Bool(false));
+        }
+        self.detail.visit(visit);
+    }
+
+    /// The one line that says this event to a person; the body of its log record.
+    pub fn display_line(&self) -> impl fmt::Display + '_ {
+        let connection = &self.connection;
+        let who = self.resource.text("process.executable.name").unwrap_or("?");
+        let arrow = match connection.role {
+            Some(Role::Client) => "->",
+            Some(Role::Server) => "<-",
+            None => "-",
+        };
+        fmt::from_fn(move |f| {
+            write!(f, "{who} {} {arrow} {} ", connection.local, connection.peer)?;
+            match self.detail {
+                Detail::Opened { .. } => f.write_str("opened"),
+                Detail::Closed { totals, reason, .. } => write!(
+                    f,
+                    "closed ({}) sent {} B received {} B",
+                    reason.as_str(),
+                    totals.bytes_sent,
+                    totals.bytes_received
+                ),
+                Detail::Failed { error, .. } => write!(f, "failed ({})", error.as_str()),
+            }
+        })
+    }
+}
+
+impl Detail {
+    fn visit(&self, mut visit: impl FnMut(&'static str, Value<'_>)) {
+        match self {
+            Self::Opened { handshake } => {
+                if let Some(handshake) = handshake {
+                    visit("convis.tcp.handshake.duration", seconds(*handshake));
+                }
+            }
+            Self::Closed { totals, duration, reason } => {
+                if let Some(duration) = duration {
+                    visit("convis.connection.duration", seconds(*duration));
+                }
+                totals.visit(&mut visit);
+                visit("convis.close.reason", Value::Str(reason.as_str()));
+            }
+            Self::Failed { error, duration } => {
+                visit("convis.connection.duration", seconds(*duration));
+                visit("error.type", Value::Str(error.as_str()));
+            }
+        }
+    }
+}
+
+impl Totals {
+    fn visit(&self, visit: &mut impl FnMut(&'static str, Value<'_>)) {
+        visit("convis.bytes.sent", count(self.bytes_sent));
+        visit("convis.bytes.received", count(self.bytes_received));
+        if self.bytes_unacked != 0 {
+            visit("convis.bytes.unacked", count(self.bytes_unacked));
+        }
+        visit("convis.tcp.segments.sent", Value::Int(self.segments_sent.into()));
+        visit("convis.tcp.segments.received", Value::Int(self.segments_received.into()));
+        visit("convis.tcp.retransmits", Value::Int(self.retransmits.into()));
+        if let Some(rtt) = self.rtt {
+            visit("convis.tcp.rtt", seconds(rtt));
+        }
+    }
+}
+
+fn seconds<'a>(duration: Duration) -> Value<'a> {
+    Value::Double(duration.as_secs_f64())
+}
+
+/// OTLP integers are signed; a byte total beyond 2^63 is out of reach of any host.
+fn count<'a>(number: u64) -> Value<'a> {
+    Value::Int(i64::try_from(number).unwrap_or(i64::MAX))
+}

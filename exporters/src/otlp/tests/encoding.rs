@@ -1,0 +1,136 @@
+use std::sync::Arc;
+
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use prost::Message as _;
+
+use crate::batch::Slice;
+use crate::model::{Event, EventBatch, MetricBatch, Resource, Role, SCOPE_VERSION};
+use crate::otlp::delta::Delta;
+use crate::otlp::encode_metrics::encode;
+use crate::otlp::{encode_logs, encode_metrics};
+use crate::testing::{assert_golden, samples};
+
+fn decoded(slices: &[Slice<EventBatch>]) -> ExportLogsServiceRequest {
+    let bytes = encode_logs(slices);
+    let request = ExportLogsServiceRequest::decode(bytes.as_slice()).unwrap();
+    // Canonical bytes: no field is doubled, out of order, unknown or longer than need be.
+    assert_eq!(request.encode_to_vec(), bytes);
+    request
+}
+
+/// Compares OTLP/JSON with a file that is the same for every version of convis.
+fn assert_golden_json(name: &str, json: &str) {
+    let version = format!(r#""version": "{SCOPE_VERSION}""#);
+    assert_golden(name, &(json.replace(&version, r#""version": "VERSION""#) + "\n"));
+}
+
+/// Scenario: events of two Resources, mixed, with IPv4, IPv6, failures and unknown beginnings.
+/// Guarantees: the request is the one on file, and is read by the generated types without a difference.
+#[test]
+fn logs_equal_the_golden_file() {
+    let request = decoded(&[Slice::whole(samples::events())]);
+    assert_golden_json("otlp_logs.json", &serde_json::to_string_pretty(&request).unwrap());
+}
+
+/// Scenario: points of all kinds.
+/// Guarantees: the request is the one on file.
+#[test]
+fn metrics_equal_the_golden_file() {
+    let request = encode_metrics(&[Slice::whole(samples::metrics())]);
+    assert_golden_json("otlp_metrics.json", &serde_json::to_string_pretty(&request).unwrap());
+}
+
+/// Scenario: a batch is cut at every place.
+/// Guarantees: both parts together hold every record once, and no empty envelope.
+#[test]
+fn parts_hold_every_record_once() {
+    let events = samples::events();
+    let metrics = samples::metrics();
+    for cut in 0..=4 {
+        let parts = [(0, cut), (cut, 4)].map(|(from, to)| Slice { batch: Arc::clone(&events), from, to });
+        let requests = parts.map(|part| decoded(&[part]));
+        assert_eq!(requests.iter().map(log_records).sum::<usize>(), 4);
+    }
+    for cut in 0..=6 {
+        let parts = [(0, cut), (cut, 6)].map(|(from, to)| Slice { batch: Arc::clone(&metrics), from, to });
+        let points = parts.map(|part| points(&encode_metrics(&[part])));
+        assert_eq!(points, [cut, 6 - cut]);
+    }
+}
+
+fn log_records(request: &ExportLogsServiceRequest) -> usize {
+    let scopes = request.resource_logs.iter().flat_map(|of| &of.scope_logs);
+    let counts = scopes.map(|scope| scope.log_records.len());
+    counts.inspect(|count| assert!(*count > 0)).sum()
+}
+
+fn points(request: &ExportMetricsServiceRequest) -> usize {
+    let scopes = request.resource_metrics.iter().flat_map(|of| &of.scope_metrics);
+    let metrics = scopes.flat_map(|scope| {
+        assert!(!scope.metrics.is_empty());
+        &scope.metrics
+    });
+    let counts = metrics.map(|metric| match metric.data.as_ref().unwrap() {
+        Data::Sum(sum) => sum.data_points.len(),
+        Data::Histogram(histogram) => histogram.data_points.len(),
+        other => panic!("{other:?}"),
+    });
+    counts.inspect(|count| assert!(*count > 0)).sum()
+}
+
+/// Scenario: delta is preferred; a batch is sent, acknowledged, and comes again unchanged.
+/// Guarantees: counters and histograms are delta and silent the second time; the up-down counter is cumulative, always.
+#[test]
+fn delta_leaves_up_down_counters_alone() {
+    let mut delta = Delta::default();
+    let batch = samples::metrics();
+    let later = Arc::new(MetricBatch { time_unix_nanos: samples::TIME + 1, ..MetricBatch::clone(&batch) });
+    delta.begin(batch.time_unix_nanos);
+    let first = encode(&[Slice::whole(batch)], Some(&mut delta));
+    delta.settled(true);
+    delta.begin(later.time_unix_nanos);
+    let second = encode(&[Slice::whole(later)], Some(&mut delta));
+    let temporalities = |request: &ExportMetricsServiceRequest| -> Vec<_> {
+        let scopes = request.resource_metrics.iter().flat_map(|of| &of.scope_metrics);
+        let metrics = scopes.flat_map(|scope| &scope.metrics);
+        metrics
+            .map(|metric| match metric.data.as_ref().unwrap() {
+                Data::Sum(sum) => (metric.name.clone(), sum.aggregation_temporality),
+                Data::Histogram(histogram) => (metric.name.clone(), histogram.aggregation_temporality),
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    };
+    let [delta, cumulative] = [1, 2];
+    let io = ("convis.tcp.connection.io".to_owned(), delta);
+    let active = ("convis.tcp.connection.active".to_owned(), cumulative);
+    let duration = ("convis.tcp.connection.duration".to_owned(), delta);
+    assert_eq!(temporalities(&first), [io.clone(), active.clone(), duration, io]);
+    assert_eq!(temporalities(&second), [active]);
+}
+
+fn with_resource(resource: Resource, events: usize) -> Slice<EventBatch> {
+    let ends = ["10.0.0.2:53412", "93.184.216.34:443"];
+    let event: Event = samples::event(&Arc::new(resource), Some(Role::Client), ends, samples::closed(1, 2));
+    Slice::whole(Arc::new(EventBatch { events: vec![event; events] }))
+}
+
+/// Scenario: values so long, and so many events, that each length takes another number of bytes.
+/// Guarantees: lengths are right and canonical whatever was guessed.
+#[test]
+fn lengths_beyond_the_guess_are_right() {
+    let lengths = [0, 1, 100, 127, 128, 16_383, 16_384, 3_000_000];
+    for (length, events) in
+        lengths.into_iter().flat_map(|length| [(length, 1), (length, 1 + 40_000 / (length + 100))])
+    {
+        let resource = Resource::builder()
+            .with("process.executable.name", "x".repeat(length))
+            .with("process.pid", -1_i64)
+            .with("flag", true)
+            .with("tags", vec!["t".repeat(length)]);
+        let request = decoded(&[with_resource(resource.build(), events)]);
+        assert_eq!(log_records(&request), events);
+    }
+}

@@ -1,0 +1,134 @@
+use std::io::Read as _;
+
+use convis_otel_config::{Compression, Protocol};
+use opentelemetry_proto::tonic::collector::logs::v1::{
+    ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse,
+};
+use prost::Message as _;
+
+use super::{PASSWORD, brief, header, send};
+use crate::accounting::ErrorType;
+use crate::otlp::logs;
+use crate::outcome::Outcome;
+use crate::testing::http::{Answer, Receiver};
+use crate::testing::signal;
+
+fn to(base: &str) -> convis_otel_config::OtlpSignal {
+    let mut signal = signal(&format!("{base}/v1/logs?token=s3cret"), Protocol::HttpProtobuf);
+    signal.headers.push(header());
+    signal
+}
+
+fn status_body(message: &str) -> Vec<u8> {
+    tonic_types::Status { code: 8, message: message.to_owned(), details: Vec::new() }.encode_to_vec()
+}
+
+/// Scenario: each answer the specification tells apart, and some it does not foresee.
+/// Guarantees: only 429, 502, 503, 504 and broken connections are retried, `Retry-After` in both forms is honoured, and
+/// no message repeats our credentials.
+#[tokio::test]
+async fn answers_mean_what_the_specification_says() {
+    use ErrorType as E;
+    let status = Answer::status;
+    let dated = |retry: &str| {
+        status(503).with_header("date", "Tue, 24 Nov 2026 10:00:00 GMT").with_header("retry-after", retry)
+    };
+    let table = [
+        (status(200), ("sent", None, None)),
+        (status(202), ("sent", None, None)),
+        (status(200).with_body("<html>"), ("drop", Some(E::InvalidResponse), None)),
+        (status(200).with_body(vec![0; 5 << 20]), ("drop", Some(E::InvalidResponse), None)),
+        (status(429).with_header("retry-after", "7"), ("retry", Some(E::Throttled), Some(7))),
+        (status(502), ("retry", Some(E::Unavailable), None)),
+        (dated("Tue, 24 Nov 2026 10:00:09 GMT"), ("retry", Some(E::Unavailable), Some(9))),
+        (dated("Tue, 24 Nov 2026 09:00:00 GMT"), ("retry", Some(E::Unavailable), None)),
+        (dated("soon"), ("retry", Some(E::Unavailable), None)),
+        (status(504), ("retry", Some(E::Unavailable), None)),
+        (status(400).with_body(status_body("bad")), ("drop", Some(E::Rejected), None)),
+        (
+            status(401).with_body(format!("key {PASSWORD}\nis wrong")),
+            ("drop", Some(E::Unauthenticated), None),
+        ),
+        (status(404), ("drop", Some(E::NotFound), None)),
+        (status(307).with_header("location", "http://127.0.0.1:1/"), ("drop", Some(E::NotFound), None)),
+        (status(408), ("drop", Some(E::Rejected), None)),
+        (status(413), ("too_large", Some(E::TooLarge), None)),
+        (status(500), ("drop", Some(E::ServerError), None)),
+        (Answer::Disconnect, ("retry", Some(E::Unreachable), None)),
+        (status(200), ("sent", None, None)),
+    ];
+    let (answers, expected): (Vec<_>, Vec<_>) = table.into_iter().unzip();
+    let (_receiver, base) = Receiver::start(answers.clone()).await;
+    let mut exporter = logs(&to(&base)).unwrap();
+    for (answer, expected) in answers.iter().zip(expected) {
+        let outcome = send(&mut exporter).await;
+        assert_eq!(brief(&outcome), expected, "{outcome:?} to {answer:?}");
+    }
+}
+
+/// Scenario: a receiver takes a request but for some records, in protobuf and in JSON.
+/// Guarantees: their number and its words arrive.
+#[tokio::test]
+async fn partial_success_is_read() {
+    let partial = ExportLogsPartialSuccess { rejected_log_records: 3, error_message: "too old".to_owned() };
+    let protobuf = ExportLogsServiceResponse { partial_success: Some(partial) }.encode_to_vec();
+    let json = r#"{"partialSuccess":{"rejectedLogRecords":"3","errorMessage":"too old"}}"#;
+    let answers = vec![
+        Answer::status(200).with_body(protobuf),
+        Answer::status(200).with_header("content-type", "application/json; charset=utf-8").with_body(json),
+    ];
+    let (_receiver, base) = Receiver::start(answers).await;
+    let mut exporter = logs(&to(&base)).unwrap();
+    for _ in 0..2 {
+        let Outcome::Sent { rejected, message } = send(&mut exporter).await else { panic!() };
+        assert_eq!((rejected, message.as_str()), (3, "too old"));
+    }
+}
+
+/// Scenario: one request with and one without compression.
+/// Guarantees: path, headers and body are what the specification asks for.
+#[tokio::test]
+async fn requests_are_as_specified() {
+    let (receiver, base) = Receiver::start(Vec::new()).await;
+    for compression in [Compression::None, Compression::Gzip] {
+        let mut exporter = logs(&convis_otel_config::OtlpSignal { compression, ..to(&base) }).unwrap();
+        assert!(matches!(send(&mut exporter).await, Outcome::Sent { .. }));
+    }
+    let asked = receiver.asked();
+    let mut inflated = Vec::new();
+    flate2::read::GzDecoder::new(&asked[1].body[..]).read_to_end(&mut inflated).unwrap();
+    assert_eq!(asked[0].body, inflated);
+    assert_eq!(ExportLogsServiceRequest::decode(&inflated[..]).unwrap().resource_logs.len(), 2);
+    for request in &asked {
+        assert_eq!(request.path, "/v1/logs");
+        assert_eq!(request.headers["content-type"], "application/x-protobuf");
+        assert_eq!(request.headers["user-agent"], concat!("convis/", env!("CARGO_PKG_VERSION")));
+        assert_eq!(request.headers["api-key"], PASSWORD);
+    }
+    assert_eq!(asked[0].headers.get("content-encoding"), None);
+    assert_eq!(asked[1].headers["content-encoding"], "gzip");
+}
+
+/// Scenario: nothing listens.
+/// Guarantees: a retry whose message says where and what to do, without the query of the URL.
+#[tokio::test]
+async fn a_closed_port_is_retried() {
+    let mut exporter = logs(&to("http://127.0.0.1:1")).unwrap();
+    let Outcome::Retry { after: None, error } = send(&mut exporter).await else { panic!() };
+    assert_eq!(
+        error.text,
+        "no connection to http://127.0.0.1:1/v1/logs: Connection refused (os error 111); check the address and that the \
+         receiver runs"
+    );
+}
+
+/// Scenario: TLS against a server that does not speak it.
+/// Guarantees: the error says TLS.
+#[tokio::test]
+async fn a_plain_port_is_no_tls_port() {
+    let (_receiver, base) = Receiver::start(Vec::new()).await;
+    let mut settings = to(&base.replace("http:", "https:"));
+    settings.ca = Some(crate::testing::tls::Certificates::new().ca);
+    let outcome = send(&mut logs(&settings).unwrap()).await;
+    assert_eq!(brief(&outcome), ("retry", Some(ErrorType::Tls), None), "{outcome:?}");
+}

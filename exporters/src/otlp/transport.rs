@@ -1,0 +1,50 @@
+//! The two ways to carry a request.
+
+use bytes::Bytes;
+use convis_otel_config::{OtlpSignal, Protocol};
+
+use super::grpc::Grpc;
+use super::http::Http;
+use crate::outcome::{Outcome, Payload};
+
+/// gRPC or HTTP.
+pub(super) enum Transport {
+    Grpc(Box<Grpc>),
+    Http(Http),
+}
+
+impl Transport {
+    /// `grpc_path` is the method; for HTTP the endpoint has its path already.
+    pub(super) fn new(signal: &OtlpSignal, grpc_path: &'static str) -> Result<Self, String> {
+        match signal.protocol {
+            Protocol::Grpc => Grpc::new(signal, grpc_path).map(Box::new).map(Self::Grpc),
+            Protocol::HttpProtobuf => Http::new(signal).map(Self::Http),
+        }
+    }
+
+    /// The body as it is sent.
+    pub(super) fn payload(&self, message: Vec<u8>) -> Payload {
+        let uncompressed = message.len();
+        let body = match self {
+            Self::Grpc(_) => message.into(),
+            Self::Http(http) => http.body(message),
+        };
+        Payload { body, uncompressed }
+    }
+
+    /// The answer's message, or what else came of it.
+    pub(super) async fn send(&mut self, body: Bytes) -> Result<Answer, Outcome> {
+        match self {
+            Self::Grpc(grpc) => grpc.send(body).await,
+            Self::Http(http) => http.send(body).await,
+        }
+    }
+}
+
+/// The body of a successful answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) body: Bytes,
+    /// Some receivers answer a protobuf request in JSON.
+    pub(super) is_json: bool,
+}

@@ -1,0 +1,279 @@
+//! One task per lane: takes batches from its queue, gathers them into a request, sends it until there is an outcome.
+//!
+//! Requests of a lane go out one after the other, in order. A failure that may pass is retried with growing waits while
+//! the queue fills up behind it. At stop the queue is closed, each remaining request gets one attempt, and what is left
+//! at the deadline is counted as dropped at shutdown.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use crate::accounting::{DropReason, ErrorType, SinkStats};
+use crate::batch::{self, Slice};
+use crate::notice::Notices;
+use crate::outcome::{ExportError, Exporter, Outcome, Payload};
+use crate::queue::{Claim, Exit};
+use crate::retry::{Backoff, RetryPolicy};
+use crate::sink::SinkError;
+
+/// How a lane gathers and sends.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// Longest time a batch waits for others to share a request with; zero takes only what is there already.
+    pub(crate) delay: Duration,
+    /// A request holds no further batch once it has so many records.
+    pub(crate) max_records: u64,
+    /// Largest request, in bytes before compression; falls when the receiver finds one too large.
+    pub(crate) max_bytes: usize,
+    /// Longest time of one attempt; `None` waits for ever.
+    pub(crate) timeout: Option<Duration>,
+    /// Limits of retrying.
+    pub(crate) retry: RetryPolicy,
+}
+
+/// Below this size a receiver that finds requests too large is not believed to mean all of them, in bytes.
+const SMALLEST_LIMIT: usize = 64 * 1024;
+
+/// When a lane must be done, once it is told to stop.
+pub(crate) type Stop = watch::Receiver<Option<Instant>>;
+
+/// The task of a lane.
+pub(crate) struct Runner<E: Exporter> {
+    pub(crate) exporter: E,
+    pub(crate) queue: Exit<E::Batch>,
+    pub(crate) stats: Arc<SinkStats>,
+    pub(crate) pace: Pace,
+    pub(crate) stop: Stop,
+    pub(crate) random: fastrand::Rng,
+    pub(crate) notices: Notices,
+    /// No attempt before this instant: set by failures, outlives the request that failed.
+    pub(crate) hold_until: Instant,
+}
+
+/// How one encoded request ended.
+enum End {
+    Done,
+    TooLarge(ExportError),
+}
+
+impl<E: Exporter> Runner<E> {
+    /// Runs until the queue is closed and empty or the deadline of a stop has passed.
+    ///
+    /// # Errors
+    /// When the exporter cannot go on; what was queued is counted as dropped at shutdown.
+    pub(crate) async fn run(mut self) -> Result<(), SinkError> {
+        while let Some(claim) = self.gather().await {
+            self.deliver(claim).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for a batch and for more to share its request.
+    async fn gather(&mut self) -> Option<Claim<E::Batch>> {
+        let mut claim = Claim::new(Arc::clone(&self.stats));
+        while claim.open() < self.pace.max_records {
+            if let Some(queued) = self.queue.try_take() {
+                claim.add(queued);
+                continue;
+            }
+            let stopping = self.stopping();
+            let until = claim.oldest().map(|oldest| oldest + self.pace.delay);
+            if stopping {
+                self.queue.close();
+            }
+            tokio::select! {
+                biased;
+                queued = self.queue.take() => match queued {
+                    Some(queued) => claim.add(queued),
+                    None => break,
+                },
+                () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => break,
+                () = stopped(&mut self.stop), if !stopping => {}
+            }
+        }
+        (claim.open() > 0).then_some(claim)
+    }
+
+    /// Sends a claim, cut into smaller requests where it is too large for one.
+    async fn deliver(&mut self, mut claim: Claim<E::Batch>) -> Result<(), SinkError> {
+        let mut parts = vec![claim.slices()];
+        while let Some(part) = parts.pop() {
+            let End::TooLarge(error) = self.send_part(&part, &mut claim).await? else {
+                continue;
+            };
+            if let Some([left, right]) = batch::halve(&part) {
+                parts.push(right);
+                parts.push(left);
+            } else {
+                self.notices.failed(&error, "dropped a record that is too large");
+                claim.dropped(DropReason::TooLarge, 1);
+                self.exporter.settled(false);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends one request until there is an outcome, and counts it.
+    async fn send_part(
+        &mut self,
+        part: &[Slice<E::Batch>],
+        claim: &mut Claim<E::Batch>,
+    ) -> Result<End, SinkError> {
+        let records = batch::records(part) as u64;
+        if self.past_deadline() {
+            claim.dropped(DropReason::Shutdown, records);
+            return Ok(End::Done);
+        }
+        let payload = self.exporter.encode(part);
+        if payload.uncompressed > self.pace.max_bytes {
+            return Ok(End::TooLarge(oversized(&payload, self.pace.max_bytes)));
+        }
+        if payload.body.is_empty() {
+            self.exporter.settled(true);
+            claim.sent(records);
+            return Ok(End::Done);
+        }
+        self.attempt_until_settled(&payload, records, claim).await
+    }
+
+    /// Attempts, with waits between them, until the records have an outcome or the request must be cut.
+    async fn attempt_until_settled(
+        &mut self,
+        payload: &Payload,
+        records: u64,
+        claim: &mut Claim<E::Batch>,
+    ) -> Result<End, SinkError> {
+        let mut backoff = Backoff::new(self.pace.retry);
+        let mut first_attempt = None;
+        loop {
+            self.hold().await;
+            let began = Instant::now();
+            let first_attempt = *first_attempt.get_or_insert(began);
+            let outcome = self.attempt(payload).await;
+            self.stats.attempt(began.elapsed());
+            let (after, error) = match outcome {
+                Outcome::Sent { rejected, message } => {
+                    let rejected = rejected.min(records);
+                    claim.dropped(DropReason::Rejected, rejected);
+                    claim.sent(records - rejected);
+                    self.exporter.settled(true);
+                    self.report_partial(rejected, &message);
+                    return Ok(End::Done);
+                }
+                Outcome::TooLarge(error) => {
+                    self.stats.fail(ErrorType::TooLarge);
+                    self.notices.failed(&error, "sending smaller requests from now on");
+                    self.pace.max_bytes = (payload.uncompressed / 2).max(SMALLEST_LIMIT);
+                    return Ok(End::TooLarge(error));
+                }
+                Outcome::Drop(error) => {
+                    self.give_up(claim, DropReason::Rejected, records, &error);
+                    return Ok(End::Done);
+                }
+                Outcome::Fatal(error) => {
+                    self.stats.fail(ErrorType::Output);
+                    return Err(error);
+                }
+                Outcome::Retry { after, error } => (after, error),
+            };
+            self.hold_until = Instant::now() + backoff.next(&mut self.random, after);
+            if let Some(reason) = self.no_retry(first_attempt) {
+                self.give_up(claim, reason, records, &error);
+                return Ok(End::Done);
+            }
+            self.stats.fail(error.kind);
+            self.stats.retry();
+            self.notices.failed(&error, "will retry");
+        }
+    }
+
+    /// Why a request that could be retried is given up all the same.
+    fn no_retry(&self, first_attempt: Instant) -> Option<DropReason> {
+        if self.stopping() {
+            return Some(DropReason::Shutdown);
+        }
+        let expires = first_attempt + self.pace.retry.max_elapsed;
+        (self.hold_until > expires).then_some(DropReason::Expired)
+    }
+
+    /// One attempt, bounded by its timeout and by the deadline of a stop.
+    async fn attempt(&mut self, payload: &Payload) -> Outcome {
+        let timeout = self.pace.timeout.map(|timeout| Instant::now() + timeout);
+        let Self { exporter, stop, .. } = self;
+        let mut sending = std::pin::pin!(exporter.send(payload));
+        loop {
+            let deadline = *stop.borrow();
+            let limit = timeout.into_iter().chain(deadline).min();
+            tokio::select! {
+                biased;
+                outcome = &mut sending => return outcome,
+                () = sleep_until(limit.unwrap_or_else(Instant::now)), if limit.is_some() => {
+                    let text = "no answer in time; check the receiver's load or raise the timeout";
+                    let error = ExportError::new(ErrorType::Timeout, text);
+                    return Outcome::Retry { after: None, error };
+                }
+                () = stopped(stop), if deadline.is_none() => {}
+            }
+        }
+    }
+
+    /// Waits until attempts are allowed again; a stop ends the wait.
+    async fn hold(&mut self) {
+        if Instant::now() < self.hold_until {
+            tokio::select! {
+                () = sleep_until(self.hold_until) => {}
+                () = stopped(&mut self.stop) => {}
+            }
+        }
+    }
+
+    fn give_up(
+        &mut self,
+        claim: &mut Claim<E::Batch>,
+        reason: DropReason,
+        records: u64,
+        error: &ExportError,
+    ) {
+        self.stats.fail(error.kind);
+        claim.dropped(reason, records);
+        self.exporter.settled(false);
+        self.notices.failed(error, &format!("dropped {records} records ({})", reason.as_str()));
+    }
+
+    fn report_partial(&mut self, rejected: u64, message: &str) {
+        if rejected == 0 && message.is_empty() {
+            self.notices.succeeded();
+            return;
+        }
+        if rejected > 0 {
+            self.stats.fail(ErrorType::PartialSuccess);
+        }
+        let error = ExportError::new(ErrorType::PartialSuccess, format!("the receiver says: {message}"));
+        self.notices.failed(&error, &format!("{rejected} records rejected"));
+    }
+
+    fn stopping(&self) -> bool {
+        self.stop.borrow().is_some()
+    }
+
+    fn past_deadline(&self) -> bool {
+        self.stop.borrow().is_some_and(|deadline| Instant::now() >= deadline)
+    }
+}
+
+/// Resolves once a stop is announced; never, when nobody is left to announce one.
+async fn stopped(stop: &mut Stop) {
+    if stop.wait_for(Option::is_some).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn oversized(payload: &Payload, limit: usize) -> ExportError {
+    let size = payload.uncompressed;
+    ExportError::new(ErrorType::TooLarge, format!("a request of {size} bytes is over the limit of {limit}"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,42 @@
+//! What all sinks share.
+
+use std::time::Duration;
+
+use crate::retry::RetryPolicy;
+
+/// Settings that do not belong to one sink.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Longest time an event waits for others to share a request with (`OTEL_BLRP_SCHEDULE_DELAY`).
+    pub event_delay: Duration,
+    /// Capacity of each lane's queue, in events or metric points.
+    pub queue_records: usize,
+    /// Limits of retrying.
+    pub retry: RetryPolicy,
+    /// How standard output looks.
+    pub output: OutputStyle,
+    /// Start of the random numbers that spread retries; differs between processes.
+    pub seed: u64,
+}
+
+/// How standard output looks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OutputStyle {
+    /// A person reads it: the table's header comes again from time to time.
+    pub terminal: bool,
+    /// Lines may be coloured: a terminal, and `NO_COLOR` is unset.
+    pub colour: bool,
+}
+
+impl Default for Settings {
+    /// 1 s, 65,536 records, [`RetryPolicy::default`], no terminal, seed 0.
+    fn default() -> Self {
+        Self {
+            event_delay: Duration::from_secs(1),
+            queue_records: 65_536,
+            retry: RetryPolicy::default(),
+            output: OutputStyle::default(),
+            seed: 0,
+        }
+    }
+}

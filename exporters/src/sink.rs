@@ -1,0 +1,201 @@
+//! A running sink: what offers to it, what runs it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::Instant;
+
+use crate::accounting::SinkStats;
+use crate::model::{EventBatch, MetricBatch};
+use crate::queue::Entrance;
+
+/// What a lane carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Signal {
+    /// Connection events.
+    Events,
+    /// Metric points.
+    Metrics,
+}
+
+impl Signal {
+    /// The word for logs and attributes.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Events => "events",
+            Self::Metrics => "metrics",
+        }
+    }
+}
+
+/// The counters of one lane.
+#[derive(Debug, Clone)]
+pub struct LaneStats {
+    /// Name of the sink: `otlp`, `otlp/2`, ...; the value of the attribute `stage`.
+    pub sink: Arc<str>,
+    /// What the lane carries.
+    pub signal: Signal,
+    /// Its counters.
+    pub stats: Arc<SinkStats>,
+}
+
+/// The offering side of a sink. Clones share its queues; offers never wait.
+#[derive(Debug, Clone)]
+pub struct Sink {
+    name: Arc<str>,
+    events: Option<Lane<EventBatch>>,
+    metrics: Option<Lane<MetricBatch>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Lane<B> {
+    pub(crate) entrance: Arc<Entrance<B>>,
+    pub(crate) stats: Arc<SinkStats>,
+}
+
+// Not derived: that would ask `B: Clone`.
+impl<B> Clone for Lane<B> {
+    fn clone(&self) -> Self {
+        Self { entrance: Arc::clone(&self.entrance), stats: Arc::clone(&self.stats) }
+    }
+}
+
+impl Sink {
+    pub(crate) fn new(
+        name: Arc<str>,
+        events: Option<Lane<EventBatch>>,
+        metrics: Option<Lane<MetricBatch>>,
+    ) -> Self {
+        Self { name, events, metrics }
+    }
+
+    /// The sink's name: `stdout`, `otlp`, and `otlp/2` for the second of a kind.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it takes `signal`; what a sink does not take is neither queued nor counted.
+    pub fn takes(&self, signal: Signal) -> bool {
+        match signal {
+            Signal::Events => self.events.is_some(),
+            Signal::Metrics => self.metrics.is_some(),
+        }
+    }
+
+    /// Queues events, or drops and counts them when the queue is full.
+    pub fn offer_events(&self, batch: &Arc<EventBatch>) {
+        if let Some(lane) = &self.events {
+            lane.entrance.offer(batch);
+        }
+    }
+
+    /// Queues metric points, or drops and counts them when the queue is full.
+    pub fn offer_metrics(&self, batch: &Arc<MetricBatch>) {
+        if let Some(lane) = &self.metrics {
+            lane.entrance.offer(batch);
+        }
+    }
+
+    /// The counters of its lanes.
+    pub fn stats(&self) -> Vec<LaneStats> {
+        let events = self.events.as_ref().map(|lane| (Signal::Events, Arc::clone(&lane.stats)));
+        let metrics = self.metrics.as_ref().map(|lane| (Signal::Metrics, Arc::clone(&lane.stats)));
+        let lanes = events.into_iter().chain(metrics);
+        lanes.map(|(signal, stats)| LaneStats { sink: Arc::clone(&self.name), signal, stats }).collect()
+    }
+}
+
+/// Why a sink cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// The reader of standard output went away, as `head` does; a reason to end, not an error.
+    #[error("standard output was closed by its reader")]
+    OutputClosed,
+    /// Standard output cannot be written for another reason.
+    #[error("cannot write to standard output: {0}; check the disk or the terminal behind it")]
+    Output(std::io::Error),
+    /// A defect of convis.
+    #[error("the task of the sink ended unexpectedly: {0}")]
+    Panicked(JoinError),
+}
+
+/// A sink's lane that ended before it was told to.
+#[derive(Debug)]
+pub struct SinkFailure {
+    /// Name of the lane: the sink's name and its signal.
+    pub lane: Arc<str>,
+    /// Why it ended.
+    pub error: SinkError,
+}
+
+impl SinkFailure {
+    /// Whether the process should end quietly and successfully.
+    pub const fn is_output_closed(&self) -> bool {
+        matches!(self.error, SinkError::OutputClosed)
+    }
+}
+
+impl fmt::Display for SinkFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sink {}: {}", self.lane, self.error)
+    }
+}
+
+impl std::error::Error for SinkFailure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+/// The tasks of all sinks.
+#[derive(Debug)]
+pub struct Runners {
+    tasks: JoinSet<Result<(), SinkError>>,
+    names: HashMap<Id, Arc<str>>,
+    stop: watch::Sender<Option<Instant>>,
+}
+
+impl Runners {
+    pub(crate) fn new(stop: watch::Sender<Option<Instant>>) -> Self {
+        Self { tasks: JoinSet::new(), names: HashMap::new(), stop }
+    }
+
+    pub(crate) fn spawn(
+        &mut self,
+        lane: Arc<str>,
+        task: impl Future<Output = Result<(), SinkError>> + Send + 'static,
+    ) {
+        let handle = self.tasks.spawn(task);
+        self.names.insert(handle.id(), lane);
+    }
+
+    /// Waits for the next lane that ends by an error. `None` when all have ended well, which happens only once every
+    /// [`Sink`] is gone. Nothing is lost when the future is dropped.
+    pub async fn failed(&mut self) -> Option<SinkFailure> {
+        loop {
+            let ended = self.tasks.join_next_with_id().await?;
+            let (id, result) = match ended {
+                Ok((id, result)) => (id, result),
+                Err(error) => (error.id(), Err(SinkError::Panicked(error))),
+            };
+            let lane = self.names.remove(&id).unwrap_or_else(|| "unknown".into());
+            if let Err(error) = result {
+                return Some(SinkFailure { lane, error });
+            }
+        }
+    }
+
+    /// Closes all queues, lets the lanes send what they hold until the deadline, and waits for them. What is left then is
+    /// counted as dropped at shutdown.
+    pub async fn stop(mut self, deadline: Instant) -> Vec<SinkFailure> {
+        self.stop.send_replace(Some(deadline));
+        let mut failures = Vec::new();
+        while let Some(failure) = self.failed().await {
+            failures.push(failure);
+        }
+        failures
+    }
+}

@@ -1,0 +1,190 @@
+//! Events as aligned lines for people.
+//!
+//! ```text
+//! TIME          EVENT   PROCESS               DIRECTION         PEER                          BYTES  ...
+//! 14:03:07.123  opened  curl[4711]            -> connect        93.184.216.34:443
+//! 14:03:07.124  opened  nginx[812]            <- accept :443    10.0.0.7:51234
+//! ```
+//! A client's peer is what it connected to; a server's line has its own port before the peer that came to it.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::text::{bytes, cell, duration, elided, endpoint, printable};
+use crate::model::{CloseReason, ConnectError, Detail, Event, Resource, Role, Value};
+use crate::settings::OutputStyle;
+
+/// Titles and widths; the last column is as wide as it needs.
+const COLUMNS: [(&str, usize); 9] = [
+    ("TIME", 12),
+    ("EVENT", 6),
+    ("PROCESS", 22),
+    ("DIRECTION", 16),
+    ("PEER", 28),
+    ("BYTES", 26),
+    ("DURATION", 8),
+    ("ENDING", 22),
+    ("CONTAINER", 0),
+];
+/// The column that is coloured.
+const EVENT: usize = 1;
+/// The columns whose content is cut to their width.
+const PROCESS_WIDTH: usize = COLUMNS[2].1;
+const PEER_WIDTH: usize = COLUMNS[4].1;
+const GAP: &str = "  ";
+/// On a terminal the titles come again after so many lines, about a screen.
+const LINES_PER_TITLE: usize = 40;
+
+const GREEN: &str = "\x1b[32m";
+const YELLOW: &str = "\x1b[33m";
+const RED: &str = "\x1b[31m";
+const DIM: &str = "\x1b[2m";
+const PLAIN: &str = "\x1b[0m";
+
+/// Writes lines and remembers when titles are due.
+pub(super) struct Table {
+    zone: TimeZone,
+    style: OutputStyle,
+    lines_since_titles: Option<usize>,
+}
+
+impl Table {
+    /// Times are shown in `zone`.
+    pub(super) fn new(zone: TimeZone, style: OutputStyle) -> Self {
+        Self { zone, style, lines_since_titles: None }
+    }
+
+    /// Appends an event's line, and titles before it when they are due.
+    pub(super) fn write(&mut self, event: &Event, text: &mut String) {
+        let due = match self.lines_since_titles {
+            None => true,
+            Some(lines) => self.style.terminal && lines >= LINES_PER_TITLE,
+        };
+        if due {
+            Self::titles(text);
+            self.lines_since_titles = Some(0);
+        }
+        self.lines_since_titles = self.lines_since_titles.map(|lines| lines + 1);
+        self.line(event, text);
+    }
+
+    fn titles(text: &mut String) {
+        row(COLUMNS.map(|(title, _)| title), None, text);
+    }
+
+    fn line(&self, event: &Event, text: &mut String) {
+        let (moved, lasted, ending) = outcome(event.detail);
+        let cells = [
+            &self.time(event.time_unix_nanos),
+            event.name().short(),
+            &process(&event.resource),
+            &direction(event),
+            &endpoint(event.connection.peer, PEER_WIDTH),
+            &moved,
+            &lasted,
+            ending,
+            &container(&event.resource),
+        ];
+        row(cells, self.style.colour.then(|| colour(event.detail)), text);
+    }
+
+    fn time(&self, unix_nanos: u64) -> String {
+        let timestamp = Timestamp::from_nanosecond(unix_nanos.into()).unwrap_or(Timestamp::MAX);
+        let time = self.zone.to_datetime(timestamp);
+        format!("{:02}:{:02}:{:02}.{:03}", time.hour(), time.minute(), time.second(), time.millisecond())
+    }
+}
+
+/// Appends a line of cells, without the blanks of empty cells at its end.
+fn row(cells: [&str; COLUMNS.len()], event_colour: Option<&str>, text: &mut String) {
+    let start = text.len();
+    for (column, (content, (_, width))) in cells.into_iter().zip(COLUMNS).enumerate() {
+        let colour = event_colour.filter(|_| column == EVENT);
+        text.push_str(colour.unwrap_or_default());
+        cell(content, width, text);
+        text.push_str(colour.map(|_| PLAIN).unwrap_or_default());
+        text.push_str(GAP);
+    }
+    let end = start + text[start..].trim_end_matches(' ').len();
+    text.truncate(end);
+    text.push('\n');
+}
+
+const fn colour(detail: Detail) -> &'static str {
+    match detail {
+        Detail::Opened { .. } => GREEN,
+        Detail::Closed { .. } => DIM,
+        Detail::Failed { error: ConnectError::Cancelled, .. } => YELLOW,
+        Detail::Failed { .. } => RED,
+    }
+}
+
+/// What was moved, how long it lasted, and how it ended.
+fn outcome(detail: Detail) -> (String, String, &'static str) {
+    match detail {
+        Detail::Opened { .. } => (String::new(), String::new(), ""),
+        Detail::Closed { totals, duration: lasted, reason } => (
+            format!("{} out / {} in", bytes(totals.bytes_sent), bytes(totals.bytes_received)),
+            lasted.map(duration).unwrap_or_default(),
+            close_reason(reason),
+        ),
+        Detail::Failed { error, duration: lasted } => (String::new(), duration(lasted), failure(error)),
+    }
+}
+
+/// `name[pid]`; a long name loses its middle, never the pid.
+fn process(resource: &Resource) -> String {
+    let name = printable(resource.text("process.executable.name").unwrap_or("?"));
+    let pid = match resource.get("process.pid") {
+        Some(Value::Int(pid)) => format!("[{pid}]"),
+        _ => String::new(),
+    };
+    format!("{}{pid}", elided(&name, PROCESS_WIDTH.saturating_sub(pid.len())))
+}
+
+fn direction(event: &Event) -> String {
+    match event.connection.role {
+        Some(Role::Client) => "-> connect".to_owned(),
+        Some(Role::Server) => format!("<- accept :{}", event.connection.local.port()),
+        None => format!("-- open :{}", event.connection.local.port()),
+    }
+}
+
+/// The pod with its namespace, else the container's name, else the start of its id.
+fn container(resource: &Resource) -> String {
+    if let Some(pod) = resource.text("k8s.pod.name") {
+        let namespace = resource.text("k8s.namespace.name").unwrap_or("?");
+        return printable(&format!("{namespace}/{pod}"));
+    }
+    let name = resource.text("container.name").map(str::to_owned);
+    let short_id = || resource.text("container.id").map(|id| id.chars().take(12).collect());
+    printable(&name.or_else(short_id).unwrap_or_default())
+}
+
+const fn close_reason(reason: CloseReason) -> &'static str {
+    match reason {
+        CloseReason::LocalClose => "closed here",
+        CloseReason::PeerClose => "closed by peer",
+        CloseReason::LocalReset => "reset here",
+        CloseReason::PeerReset => "reset by peer",
+        CloseReason::Timeout => "peer stopped answering",
+        CloseReason::Unknown => "unknown",
+    }
+}
+
+const fn failure(error: ConnectError) -> &'static str {
+    match error {
+        ConnectError::Refused => "refused",
+        ConnectError::Reset => "reset by peer",
+        ConnectError::TimedOut => "timed out",
+        ConnectError::HostUnreachable => "host unreachable",
+        ConnectError::NetUnreachable => "network unreachable",
+        ConnectError::AddressNotAvailable => "no local address",
+        ConnectError::PermissionDenied => "not permitted",
+        ConnectError::Cancelled => "given up",
+        ConnectError::Other => "other error",
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,166 @@
+//! Events and metrics with every kind of value.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::{
+    Attribution, CloseReason, ConnectError, Connection, Descriptor, Detail, Event, EventBatch, Histogram,
+    Instrument, Metric, MetricBatch, MetricResource, OwnedValue, Point, PointValue, Resource, Role, Totals,
+};
+
+/// 2026-11-24T10:00:00.123456789Z
+pub(crate) const TIME: u64 = 1_795_514_400_123_456_789;
+
+pub(crate) fn process(name: &str, pid: u32) -> Arc<Resource> {
+    let resource = Resource::builder()
+        .with("host.name", "node-1")
+        .with("process.executable.name", name)
+        .with("process.pid", pid)
+        .with("service.name", name);
+    Arc::new(resource.build())
+}
+
+pub(crate) fn in_pod(name: &str, pid: u32) -> Arc<Resource> {
+    let resource = Resource::builder()
+        .with("container.id", "a0c9f1e2".repeat(8))
+        .with("container.image.tags", vec!["1.27".to_owned(), "latest".to_owned()])
+        .with("k8s.namespace.name", "shop")
+        .with("k8s.pod.name", "web-0")
+        .with("process.executable.name", name)
+        .with("process.pid", pid);
+    Arc::new(resource.build())
+}
+
+pub(crate) fn event(resource: &Arc<Resource>, role: Option<Role>, ends: [&str; 2], detail: Detail) -> Event {
+    let [local, peer] = ends.map(|end| end.parse::<SocketAddr>().unwrap());
+    Event {
+        resource: Arc::clone(resource),
+        time_unix_nanos: TIME,
+        observed_unix_nanos: TIME + 1000,
+        connection: Connection {
+            id: 0x0123_4567_89ab_cdef,
+            role,
+            local,
+            peer,
+            network_namespace: 4_026_531_840,
+            attribution: Attribution::Kernel,
+            preexisting: role.is_none(),
+            never_accepted: false,
+        },
+        detail,
+    }
+}
+
+pub(crate) fn closed(bytes_sent: u64, bytes_received: u64) -> Detail {
+    Detail::Closed {
+        totals: Totals {
+            bytes_sent,
+            bytes_received,
+            bytes_unacked: 3,
+            segments_sent: 12,
+            segments_received: 34,
+            retransmits: 1,
+            rtt: Some(Duration::from_micros(380)),
+        },
+        duration: Some(Duration::from_micros(12_345)),
+        reason: CloseReason::PeerClose,
+    }
+}
+
+/// A client, a server in a pod, a failure over IPv6 and an end of unknown beginning; two of one Resource, not in a row.
+pub(crate) fn events() -> Arc<EventBatch> {
+    let curl = process("curl", 4711);
+    let nginx = in_pod("nginx", 812);
+    let out = ["10.0.0.2:53412", "93.184.216.34:443"];
+    let opened = Detail::Opened { handshake: Some(Duration::from_micros(412)) };
+    let refused = Detail::Failed { error: ConnectError::Refused, duration: Duration::from_millis(2) };
+    let unknown = Detail::Closed { totals: Totals::default(), duration: None, reason: CloseReason::Unknown };
+    let events = vec![
+        event(&curl, Some(Role::Client), out, opened),
+        event(&nginx, Some(Role::Server), ["10.0.0.2:443", "10.0.0.7:51234"], closed(1_200_000, 340)),
+        event(
+            &curl,
+            Some(Role::Client),
+            ["[2001:db8::1]:40000", "[2001:db8:85a3:1:2:8a2e:370:7334]:65535"],
+            refused,
+        ),
+        event(&nginx, None, ["127.0.0.1:9000", "127.0.0.1:40001"], unknown),
+    ];
+    Arc::new(EventBatch { events })
+}
+
+/// Any number of small events of one process.
+pub(crate) fn many_events(count: usize) -> Arc<EventBatch> {
+    let resource = process("curl", 4711);
+    let ends = ["10.0.0.2:53412", "93.184.216.34:443"];
+    let event = event(&resource, Some(Role::Client), ends, Detail::Opened { handshake: None });
+    Arc::new(EventBatch { events: vec![event; count] })
+}
+
+pub(crate) static IO: Descriptor = Descriptor {
+    name: "convis.tcp.connection.io",
+    unit: "By",
+    description: "Payload bytes.",
+    instrument: Instrument::Counter,
+};
+pub(crate) static ACTIVE: Descriptor = Descriptor {
+    name: "convis.tcp.connection.active",
+    unit: "{connection}",
+    description: "Open connections.",
+    instrument: Instrument::UpDownCounter,
+};
+pub(crate) static DURATION: Descriptor = Descriptor {
+    name: "convis.tcp.connection.duration",
+    unit: "s",
+    description: "Duration of connections.",
+    instrument: Instrument::Histogram { bounds: &[0.1, 1.0] },
+};
+
+pub(crate) fn point(direction: &str, start: u64, value: PointValue) -> Point {
+    let attributes = vec![
+        ("network.io.direction", OwnedValue::from(direction)),
+        ("server.port", OwnedValue::from(443_u16)),
+    ];
+    Point { attributes: Arc::new(attributes), start_unix_nanos: start, value }
+}
+
+pub(crate) fn histogram(buckets: [u64; 3], sum: f64) -> PointValue {
+    PointValue::Histogram(Histogram {
+        count: buckets.iter().sum(),
+        sum,
+        min: 0.05,
+        max: 2.0,
+        buckets: buckets.to_vec(),
+    })
+}
+
+/// Six points of two Resources: sums, a histogram, and the end of a series of each kind.
+pub(crate) fn metrics() -> Arc<MetricBatch> {
+    let start = TIME - 10_000_000_000;
+    let web = vec![
+        Metric {
+            descriptor: &IO,
+            points: vec![
+                point("transmit", start, PointValue::Sum(1_200_000)),
+                point("receive", start, PointValue::NoRecordedValue),
+            ],
+        },
+        Metric { descriptor: &ACTIVE, points: vec![point("transmit", start, PointValue::Sum(0))] },
+        Metric {
+            descriptor: &DURATION,
+            points: vec![
+                point("transmit", start, histogram([1, 2, 3], 6.5)),
+                point("receive", start, PointValue::NoRecordedValue),
+            ],
+        },
+    ];
+    let db = vec![Metric { descriptor: &IO, points: vec![point("receive", start, PointValue::Sum(7))] }];
+    Arc::new(MetricBatch {
+        time_unix_nanos: TIME,
+        resources: vec![
+            MetricResource { resource: in_pod("nginx", 812), metrics: web },
+            MetricResource { resource: process("postgres", 99), metrics: db },
+        ],
+    })
+}

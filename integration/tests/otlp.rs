@@ -1,0 +1,292 @@
+//! What arrives at an independent OTLP receiver, against what the sockets did.
+
+use std::time::Duration;
+
+use convis_integration::actors::{Scene, Truth, free_port};
+use convis_integration::clock::wait_for;
+use convis_integration::convis::Convis;
+use convis_integration::ends;
+use convis_integration::event::Event;
+use convis_integration::need::root;
+use convis_integration::oracle::{Oracle, Request};
+use convis_integration::otlp::{self, Log};
+use convis_integration::registry::{SCHEMA_URL, is_known};
+use convis_integration::traffic::Exchange;
+use convis_integration::truth::Side;
+use convis_integration::{need, sums, turns};
+
+const PATIENCE: Duration = Duration::from_secs(15);
+const CONNECTIONS: usize = 10;
+
+/// What one convis sent about one scene.
+struct Arrived {
+    truth: Truth,
+    requests: Vec<Request>,
+    convis_pid: u64,
+}
+
+impl Arrived {
+    fn logs(&self) -> Vec<Log> {
+        self.requests.iter().flat_map(Request::logs).collect()
+    }
+
+    fn events(&self) -> Vec<Event> {
+        let port = self.truth.server.port();
+        self.logs()
+            .into_iter()
+            .map(|log| log.event)
+            .filter(|event| event.is_at(port))
+            .collect()
+    }
+}
+
+fn endpoint(oracle: &Oracle, protocol: &str) -> String {
+    let port = if protocol == "grpc" {
+        oracle.ports().grpc
+    } else {
+        oracle.ports().http
+    };
+    format!("endpoint=http://127.0.0.1:{port},protocol={protocol}")
+}
+
+/// Plays ten connections, half of them closed first by each end, under a convis with this sink.
+fn send(oracle: &Oracle, protocol: &str, settings: &str) -> Arrived {
+    let sink = format!("otlp,{}{settings}", endpoint(oracle, protocol));
+    let convis = Convis::start(&["--interval", "1s", "--sink", &sink]);
+    let exchange = Exchange {
+        send: 12_345,
+        expect: 67_890,
+        first: Side::Server,
+        ..Exchange::default()
+    };
+    let truth = Scene {
+        count: CONNECTIONS,
+        ..Scene::one("127.0.0.1:0", exchange)
+    }
+    .play();
+    wait_for("events and metrics to arrive", PATIENCE, || {
+        let logs = oracle.logs_taken();
+        let events = logs
+            .iter()
+            .filter(|log| log.event.is_at(truth.server.port()))
+            .count();
+        (events >= 4 * CONNECTIONS && sums::complete(&oracle.points_taken(), &truth)).then_some(())
+    });
+    let convis_pid = u64::from(convis.pid());
+    let stopped = convis.stop();
+    assert!(stopped.status.success(), "{}", stopped.stderr);
+    Arrived {
+        truth,
+        requests: oracle.requests(),
+        convis_pid,
+    }
+}
+
+fn check_events(arrived: &Arrived) {
+    let events = arrived.events();
+    assert_eq!(events.len(), 4 * CONNECTIONS, "{events:#?}");
+    for client in &arrived.truth.clients {
+        let server = arrived.truth.other_end(client);
+        ends::check(&ends::find(&events, client), client, server);
+        ends::check(&ends::find(&events, server), server, client);
+    }
+}
+
+fn check_records(arrived: &Arrived) {
+    for log in arrived.logs() {
+        assert_eq!(
+            (log.scope.name.as_str(), log.scope.schema_url.as_str()),
+            ("convis", SCHEMA_URL),
+            "{log:#?}"
+        );
+        assert!(!log.scope.version.is_empty(), "{log:#?}");
+        assert!(log.event.name.starts_with("convis.tcp.connection."), "{log:#?}");
+        assert!(
+            log.body
+                .as_str()
+                .is_some_and(|body| !body.is_empty() && !body.contains('\n')),
+            "{log:#?}"
+        );
+        assert!(
+            log.event.timestamp > 0 && log.observed >= log.event.timestamp,
+            "{log:#?}"
+        );
+        assert!(log.severity == 9 || log.severity == 13, "{log:#?}");
+        assert_ne!(
+            log.event.pid(),
+            Some(arrived.convis_pid),
+            "convis leaves itself out: {log:#?}"
+        );
+        check_keys(log.event.resource.keys().chain(log.event.attributes.keys()));
+    }
+}
+
+fn check_metrics(arrived: &Arrived) {
+    let points: Vec<_> = arrived.requests.iter().flat_map(Request::points).collect();
+    sums::check(&points, &arrived.truth);
+    for point in points.iter().filter(|point| sums::is_observed(point)) {
+        assert_eq!(
+            (point.scope.name.as_str(), point.scope.schema_url.as_str()),
+            ("convis", SCHEMA_URL),
+            "{point:#?}"
+        );
+        sums::check_form(point);
+        if point.attribute("server.port") == Some(arrived.truth.server.port().to_string()) {
+            sums::check_owner(point);
+        }
+        check_keys(point.resource.keys().chain(point.attributes.keys()));
+    }
+}
+
+fn check_keys<'a>(keys: impl Iterator<Item = &'a String>) {
+    let unknown: Vec<_> = keys.filter(|key| !is_known(key)).collect();
+    assert!(
+        unknown.is_empty(),
+        "neither convis' own nor in the semantic conventions: {unknown:?}"
+    );
+}
+
+fn check_envelopes(arrived: &Arrived) {
+    for request in &arrived.requests {
+        assert_eq!(otlp::empty_envelope(request.message()), None, "{request:#?}");
+        assert_ne!(request.signal(), "traces");
+    }
+    let most = |signal| {
+        let of_signal = arrived
+            .requests
+            .iter()
+            .filter(|request| request.signal() == signal);
+        of_signal.map(|request| otlp::resources(request.message())).max()
+    };
+    // Client and server are two processes: two Resources of events.
+    assert!(most("logs") >= Some(2), "one request carries many Resources");
+}
+
+fn check_all(arrived: &Arrived) {
+    check_envelopes(arrived);
+    check_events(arrived);
+    check_records(arrived);
+    check_metrics(arrived);
+    for request in &arrived.requests {
+        let agent = request.header("user-agent").unwrap_or_default();
+        assert!(
+            agent.to_lowercase().contains("convis") || is_about_convis(request),
+            "user-agent is {agent:?}"
+        );
+    }
+}
+
+/// Self-telemetry is sent by the SDK, which names itself.
+fn is_about_convis(request: &Request) -> bool {
+    request.points().iter().all(|point| !sums::is_observed(point)) && request.logs().is_empty()
+}
+
+/// Scenario: ten connections, reported over gRPC without compression.
+/// Guarantees: every event and every counter arrives, exact, in well-formed envelopes with the right names.
+#[test]
+fn over_grpc() {
+    need!(root());
+    let _turn = turns::together();
+    let oracle = need!(Oracle::start("none"));
+    let arrived = send(&oracle, "grpc", ",compression=none,header.x-tenant=blue");
+    check_all(&arrived);
+    assert!(
+        arrived
+            .requests
+            .iter()
+            .all(|request| request.header("x-tenant") == Some("blue"))
+    );
+}
+
+/// Scenario: the same with gzip.
+/// Guarantees: the same, and fewer bytes on the wire than in the messages.
+#[test]
+fn over_grpc_compressed() {
+    need!(root());
+    let _turn = turns::together();
+    let oracle = need!(Oracle::start("none"));
+    let arrived = send(&oracle, "grpc", ",compression=gzip");
+    check_all(&arrived);
+    let sizes: u64 = arrived
+        .requests
+        .iter()
+        .filter_map(|request| request.field("size").as_u64())
+        .sum();
+    let wire = arrived
+        .requests
+        .iter()
+        .filter_map(|request| request.field("wireTotal").as_u64())
+        .max();
+    assert!(
+        wire.is_some_and(|wire| wire < sizes),
+        "{wire:?} bytes came for {sizes}"
+    );
+}
+
+/// Scenario: ten connections, reported over HTTP without compression.
+/// Guarantees: as over gRPC.
+#[test]
+fn over_http() {
+    need!(root());
+    let _turn = turns::together();
+    let oracle = need!(Oracle::start("none"));
+    let arrived = send(&oracle, "http/protobuf", ",compression=none,header.x-tenant=blue");
+    check_all(&arrived);
+    for request in &arrived.requests {
+        assert!(request.field("encoding").is_null(), "{request:#?}");
+        assert_eq!(request.header("content-type"), Some("application/x-protobuf"));
+        assert_eq!(request.header("x-tenant"), Some("blue"));
+    }
+}
+
+/// Scenario: the same with gzip.
+/// Guarantees: the same, and the observed data comes compressed.
+#[test]
+fn over_http_compressed() {
+    need!(root());
+    let _turn = turns::together();
+    let oracle = need!(Oracle::start("none"));
+    let arrived = send(&oracle, "http/protobuf", ",compression=gzip");
+    check_all(&arrived);
+    assert!(
+        arrived
+            .requests
+            .iter()
+            .all(|request| request.field("encoding") == "gzip" || is_about_convis(request))
+    );
+}
+
+/// Scenario: `temporality=delta`.
+/// Guarantees: the points say delta and add up to the truth.
+#[test]
+fn deltas_add_up() {
+    need!(root());
+    let _turn = turns::together();
+    let oracle = need!(Oracle::start("none"));
+    let sink = format!("otlp,{},temporality=delta", endpoint(&oracle, "grpc"));
+    let convis = Convis::start(&["--interval", "1s", "--sink", &sink]);
+    let exchange = Exchange {
+        send: 1000,
+        expect: 2000,
+        ..Exchange::default()
+    };
+    let scene = Scene::one(&format!("127.0.0.1:{}", free_port()), exchange);
+    let first = scene.play();
+    std::thread::sleep(Duration::from_millis(1500));
+    scene.play();
+    assert!(convis.stop().status.success());
+
+    let port = first.server.port().to_string();
+    let points = oracle.points_taken();
+    let io: Vec<_> = points
+        .iter()
+        .filter(|point| point.metric == "convis.tcp.connection.io")
+        .filter(|point| point.attribute("server.port").as_ref() == Some(&port))
+        .collect();
+    assert!(
+        io.iter().all(|point| point.data["aggregationTemporality"] == 1),
+        "{io:#?}"
+    );
+    let total: u64 = io.iter().map(|point| point.integer()).sum();
+    assert_eq!(total, 2 * 2 * 3000, "two connections, two ends each");
+}

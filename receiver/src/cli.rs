@@ -1,0 +1,217 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use convis_exporters::model::EventName;
+use convis_otel_config::parse_duration;
+
+use crate::fatal::Fatal;
+use crate::metrics::ResourceMode;
+
+/// Which process talks to whom: every TCP connection of this host as OpenTelemetry events and metrics.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: Run,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Capture and send until stopped; also without this word.
+    #[command(after_help = EXAMPLES)]
+    Run(Run),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  convis                                                     show live traffic as a table
+  convis --sink stdout,format=json                           one JSON object a line
+  convis --sink otlp,endpoint=http://localhost:4317          to an OpenTelemetry Collector over gRPC
+  convis --sink otlp,endpoint=http://localhost:4318          the same over HTTP
+  convis --sink otlp,endpoint=https://otlp.example.com,header.api-key=@/run/secrets/key
+
+Settings that a sink does not name come from OTEL_EXPORTER_OTLP_*, OTEL_RESOURCE_ATTRIBUTES, OTEL_METRIC_EXPORT_INTERVAL
+and OTEL_BLRP_SCHEDULE_DELAY.
+Exit codes: 0 ok, 64 wrong usage or configuration, 69 the kernel lacks what is needed, 70 internal error, 77 not permitted.";
+
+/// Options of `run`.
+#[derive(Debug, Clone, Args)]
+pub struct Run {
+    /// Where events and metrics go, repeatable: stdout[,format=table|json] or otlp[,endpoint=URL][,KEY=VALUE]...
+    /// `KEY=@FILE` reads a value from a file, `${env:NAME}` from the environment, `\,` is a comma [default: stdout]
+    #[arg(long = "sink", value_name = "SPEC")]
+    pub sinks: Vec<String>,
+    /// Time between two exports of metrics, such as 500ms, 10s or 1m [default: `OTEL_METRIC_EXPORT_INTERVAL`, else 10s]
+    #[arg(long, value_name = "TIME", value_parser = positive_duration)]
+    pub interval: Option<Duration>,
+    /// Events that are sent, by comma: opened, closed, failed
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = event_name,
+          default_value = "opened,closed,failed")]
+    pub events: Vec<EventName>,
+    /// What the Resource of metrics is
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = ResourceMode::Executable)]
+    pub metric_resource: ResourceMode,
+    /// Address of /livez, /readyz and /metrics, or `off` [default: 127.0.0.1:8469 if it is free]
+    #[arg(long, value_name = "ADDR", value_parser = admin)]
+    pub admin: Option<Admin>,
+    /// Size of the ring between kernel and user space: a power of two of at least 4096 bytes; K and M are understood
+    #[arg(long, value_name = "BYTES", value_parser = ring_bytes, default_value = "4M")]
+    pub ring_bytes: u32,
+    /// Connections that can be open at one time; each takes about 250 bytes of kernel memory
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=16_777_216),
+          default_value_t = 65_536)]
+    pub max_connections: u32,
+    /// Metric Resources that are held; further ones are counted together on the host's
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..), default_value_t = 10_000)]
+    pub max_resources: u32,
+    /// Time after which the metrics of an executable end whose last process is gone
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "5m")]
+    pub series_ttl: Duration,
+    /// Show convis's own connections as well
+    #[arg(long)]
+    pub include_self: bool,
+    /// Stop by itself after this time
+    #[arg(long, value_name = "TIME", value_parser = positive_duration)]
+    pub duration: Option<Duration>,
+    /// Time that sending what is left may take when stopping
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "10s")]
+    pub shutdown_timeout: Duration,
+}
+
+/// `--admin`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admin {
+    /// No listener.
+    Off,
+    /// A listener there.
+    At(SocketAddr),
+}
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Asked {
+    /// Capture.
+    Run(Box<Run>),
+    /// Only this text, for help and version.
+    Text(String),
+}
+
+/// Reads the command line.
+///
+/// # Errors
+/// It is wrong; the error is one line.
+pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Asked, Fatal> {
+    match Cli::try_parse_from(arguments) {
+        Ok(Cli { command: Some(Command::Run(run)), .. } | Cli { command: None, run }) => {
+            Ok(Asked::Run(Box::new(run)))
+        }
+        Err(error) if !error.use_stderr() => Ok(Asked::Text(error.render().to_string())),
+        Err(error) => Err(Fatal::Usage(one_line(&error.render().to_string()))),
+    }
+}
+
+/// clap's message without its usage text, on one line.
+fn one_line(message: &str) -> String {
+    let message = message.split("\n\nUsage").next().unwrap_or(message);
+    let message = message.split("\n\nFor more").next().unwrap_or(message);
+    let words: Vec<_> = message.split_whitespace().collect();
+    let text = words.join(" ");
+    format!("{}; see convis --help", text.strip_prefix("error: ").unwrap_or(&text))
+}
+
+fn positive_duration(text: &str) -> Result<Duration, String> {
+    match parse_duration(text) {
+        Ok(duration) if duration.is_zero() => Err("it must be more than 0".to_owned()),
+        Ok(duration) => Ok(duration),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn event_name(text: &str) -> Result<EventName, String> {
+    EventName::ALL
+        .into_iter()
+        .find(|name| name.short() == text.trim())
+        .ok_or_else(|| "valid events: opened, closed, failed".to_owned())
+}
+
+fn admin(text: &str) -> Result<Admin, String> {
+    if text == "off" {
+        return Ok(Admin::Off);
+    }
+    text.parse().map(Admin::At).map_err(|_| "expected an address such as 127.0.0.1:8469, or off".to_owned())
+}
+
+fn ring_bytes(text: &str) -> Result<u32, String> {
+    let (digits, unit) = match text.as_bytes().last() {
+        Some(b'K' | b'k') => (&text[..text.len() - 1], 1024),
+        Some(b'M' | b'm') => (&text[..text.len() - 1], 1024 * 1024),
+        _ => (text, 1),
+    };
+    let bytes = digits.parse().ok().and_then(|count: u32| count.checked_mul(unit));
+    bytes
+        .filter(|bytes| bytes.is_power_of_two() && (4096..=1 << 30).contains(bytes))
+        .ok_or_else(|| "expected a power of two from 4096 to 1024M, such as 256K or 8M".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(arguments: &[&str]) -> Result<Run, String> {
+        let all = std::iter::once("convis").chain(arguments.iter().copied()).map(Into::into);
+        match parse(all) {
+            Ok(Asked::Run(run)) => Ok(*run),
+            Ok(Asked::Text(text)) => Err(text),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Scenario: no argument, and the word `run`.
+    /// Guarantees: the documented defaults both times.
+    #[test]
+    fn defaults() {
+        for arguments in [&[][..], &["run"][..]] {
+            let run = run(arguments).unwrap();
+            assert!(run.sinks.is_empty() && run.admin.is_none() && run.duration.is_none());
+            assert_eq!(run.ring_bytes, 4 << 20);
+            assert_eq!(run.events, EventName::ALL);
+            assert_eq!(run.metric_resource, ResourceMode::Executable);
+        }
+    }
+
+    /// Scenario: values that are wrong, and an option that does not exist.
+    /// Guarantees: one line that names what is valid.
+    #[test]
+    fn mistakes_are_one_line() {
+        for (arguments, hint) in [
+            (&["--ring-bytes", "5000"][..], "power of two"),
+            (&["--events", "opened,gone"][..], "opened, closed, failed"),
+            (&["--admin", "here"][..], "127.0.0.1:8469"),
+            (&["--metric-resource", "pod"][..], "executable, process, container, host"),
+            (&["--duration", "0s"][..], "more than 0"),
+            (&["--interval"][..], "--interval"),
+            (&["--sink"][..], "--sink"),
+            (&["--nonsense"][..], "--nonsense"),
+            (&["top"][..], "top"),
+        ] {
+            let error = run(arguments).unwrap_err();
+            assert!(error.contains(hint) && error.contains("convis --help"), "{error}");
+            assert!(!error.contains('\n'), "{error}");
+        }
+    }
+
+    /// Scenario: sizes with and without units.
+    /// Guarantees: bytes.
+    #[test]
+    fn ring_sizes() {
+        assert_eq!(ring_bytes("4096"), Ok(4096));
+        assert_eq!(ring_bytes("256K"), Ok(256 << 10));
+        assert_eq!(ring_bytes("8M"), Ok(8 << 20));
+        assert!(ring_bytes("4096M").is_err() && ring_bytes("").is_err() && ring_bytes("M").is_err());
+    }
+}

@@ -1,0 +1,13 @@
+//! Who is behind a connection: processes, their users, and the host.
+
+pub mod host;
+mod instance;
+pub mod process;
+mod procfs;
+mod table;
+pub mod users;
+
+pub use host::Host;
+pub use instance::instance_id;
+pub use process::{Image, Process};
+pub use table::ProcessTable;

@@ -1,0 +1,233 @@
+//! The cache of processes: filled by exec, fork and exit records, completed from `/proc`.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use convis_ebpf::record;
+use convis_ebpf::wire::Owner;
+use rustc_hash::FxHashMap;
+
+use super::process::{Image, Process, TICK_NS};
+use super::procfs;
+
+/// How long a process that ended stays, for records of it that are still on their way.
+const GRACE_NS: u64 = 5_000_000_000;
+/// Images that a process ran before and may still own connections of.
+const EARLIER_IMAGES: usize = 4;
+
+/// Every process that lives or may still be asked for.
+#[derive(Debug)]
+pub struct ProcessTable {
+    root: PathBuf,
+    by_pid: FxHashMap<u32, Slot>,
+    /// Ended processes in the order of their ends: when, which pid, which start.
+    ended: VecDeque<(u64, u32, u64)>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    current: Rc<Process>,
+    earlier: VecDeque<Rc<Process>>,
+}
+
+impl ProcessTable {
+    /// An empty cache that completes itself from the procfs at `root`.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into(), by_pid: FxHashMap::default(), ended: VecDeque::new() }
+    }
+
+    /// Adds every process there is. Call it once the programs are attached, so that none is missed in between.
+    ///
+    /// # Errors
+    /// The root is no procfs.
+    pub fn scan(&mut self) -> ::procfs::ProcResult<()> {
+        for process in procfs::all(&self.root)? {
+            self.insert(process);
+        }
+        Ok(())
+    }
+
+    /// Number of processes held.
+    pub fn len(&self) -> usize {
+        self.by_pid.len()
+    }
+
+    /// Whether none is held.
+    pub fn is_empty(&self) -> bool {
+        self.by_pid.is_empty()
+    }
+
+    /// A process runs a new image.
+    pub fn executed(&mut self, exec: &record::Image) {
+        let image = Image { name: exec.name.clone(), path: exec.path.clone(), command: exec.command.clone() };
+        let image = if image.path.is_some() { image } else { self.completed(&exec.owner, image) };
+        self.insert_owner(&exec.owner, exec.parent_tgid, Rc::new(image));
+    }
+
+    /// A new process has its parent's image.
+    pub fn forked(&mut self, child: &Owner, parent: &Owner, parent_tgid: u32) {
+        let image = Rc::clone(&self.find(parent).image);
+        self.insert_owner(child, parent_tgid, image);
+    }
+
+    /// A process ended; `now_ns` is when, by the clock of all records.
+    pub fn exited(&mut self, owner: &Owner, now_ns: u64) {
+        self.ended.push_back((now_ns, owner.tgid, owner.start_ns / TICK_NS));
+    }
+
+    /// Forgets what ended long enough ago.
+    pub fn reap(&mut self, now_ns: u64) {
+        while let Some(&(ended_ns, pid, start_ticks)) = self.ended.front()
+            && ended_ns + GRACE_NS <= now_ns
+        {
+            self.ended.pop_front();
+            if self.by_pid.get(&pid).is_some_and(|slot| slot.current.start_ticks == start_ticks) {
+                self.by_pid.remove(&pid);
+            }
+        }
+    }
+
+    /// The process behind `owner`. One that no record told of and that is gone has only its pid.
+    pub fn find(&mut self, owner: &Owner) -> Rc<Process> {
+        if let Some(known) = self.known(owner) {
+            return known;
+        }
+        let found = procfs::one(&self.root, owner.tgid).filter(|process| process.started_as(owner));
+        let image = found.map_or_else(Rc::default, |process| process.image);
+        self.insert_owner(owner, 0, image)
+    }
+
+    fn known(&self, owner: &Owner) -> Option<Rc<Process>> {
+        let slot = self.by_pid.get(&owner.tgid)?;
+        let current = &slot.current;
+        if current.is(owner) {
+            return Some(Rc::clone(current));
+        }
+        // Found in /proc: the kernel's first word on it says which image that was.
+        if current.started_as(owner) && current.exec_seq.get().is_none() {
+            current.exec_seq.set(Some(owner.exec_seq));
+            return Some(Rc::clone(current));
+        }
+        slot.earlier.iter().find(|process| process.is(owner)).cloned()
+    }
+
+    /// The image with the path that `/proc` still has, if it is the same executable.
+    fn completed(&self, owner: &Owner, image: Image) -> Image {
+        let found = procfs::one(&self.root, owner.tgid).filter(|process| process.started_as(owner));
+        match found {
+            Some(process) if process.image.name == image.name => {
+                Image { path: process.image.path.clone(), ..image }
+            }
+            _ => image,
+        }
+    }
+
+    fn insert_owner(&mut self, owner: &Owner, parent_pid: u32, image: Rc<Image>) -> Rc<Process> {
+        let start_ticks = owner.start_ns / TICK_NS;
+        self.insert(Process::new(owner.tgid, parent_pid, start_ticks, Some(owner.exec_seq), image))
+    }
+
+    /// The newest image becomes the current one; an older one of the same process is kept beside it.
+    fn insert(&mut self, process: Process) -> Rc<Process> {
+        let process = Rc::new(process);
+        let new = Slot { current: Rc::clone(&process), earlier: VecDeque::new() };
+        let Some(slot) = self.by_pid.get_mut(&process.pid) else {
+            self.by_pid.insert(process.pid, new);
+            return process;
+        };
+        if slot.current.start_ticks == process.start_ticks {
+            let previous = std::mem::replace(&mut slot.current, Rc::clone(&process));
+            slot.earlier.push_front(previous);
+            slot.earlier.truncate(EARLIER_IMAGES);
+        } else {
+            *slot = new;
+        }
+        process
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owner(tgid: u32, start_ns: u64, exec_seq: u32) -> Owner {
+        Owner { tgid, exec_seq, start_ns, cgroup_id: 1, uid: 0, task_flags: 0 }
+    }
+
+    fn exec(owner: Owner, name: &str) -> record::Image {
+        record::Image {
+            owner,
+            parent_tgid: 1,
+            name: name.into(),
+            path: Some(format!("/bin/{name}")),
+            command: Some(name.into()),
+        }
+    }
+
+    fn table() -> ProcessTable {
+        ProcessTable::new("/nonexistent")
+    }
+
+    /// Scenario: a process runs one image, connects, then runs another.
+    /// Guarantees: each connection keeps the image that made it.
+    #[test]
+    fn an_image_keeps_its_connections() {
+        let mut table = table();
+        table.executed(&exec(owner(10, 5, 1), "sh"));
+        table.executed(&exec(owner(10, 5, 2), "nginx"));
+        assert_eq!(table.find(&owner(10, 5, 1)).image.name, "sh");
+        assert_eq!(table.find(&owner(10, 5, 2)).image.name, "nginx");
+    }
+
+    /// Scenario: a child is forked and connects without exec; then its parent execs.
+    /// Guarantees: the child has its parent's image of the fork, and its own pid and parent.
+    #[test]
+    fn a_child_has_its_parents_image() {
+        let mut table = table();
+        table.executed(&exec(owner(10, 5, 1), "nginx"));
+        table.forked(&owner(11, 50 * TICK_NS, 1), &owner(10, 5, 1), 10);
+        table.executed(&exec(owner(10, 5, 2), "other"));
+        let child = table.find(&owner(11, 50 * TICK_NS, 1));
+        assert_eq!((child.pid, child.parent_pid, child.image.name.as_str()), (11, 10, "nginx"));
+    }
+
+    /// Scenario: a pid is used again after its process ended, within the grace of the first.
+    /// Guarantees: the new process is not the old one and outlives the old one's removal.
+    #[test]
+    fn a_reused_pid_is_another_process() {
+        let mut table = table();
+        table.executed(&exec(owner(10, 0, 1), "old"));
+        table.exited(&owner(10, 0, 1), 1_000);
+        table.executed(&exec(owner(10, 7 * TICK_NS, 1), "new"));
+        table.reap(1_000 + GRACE_NS);
+        assert_eq!(table.find(&owner(10, 7 * TICK_NS, 1)).image.name, "new");
+        table.exited(&owner(10, 7 * TICK_NS, 1), 2_000);
+        table.reap(2_000 + GRACE_NS - 1);
+        assert_eq!(table.len(), 1);
+        table.reap(2_000 + GRACE_NS);
+        assert!(table.is_empty());
+    }
+
+    /// Scenario: a process that began before convis, found in /proc, connects.
+    /// Guarantees: it is found, and an exec afterwards is told apart.
+    #[test]
+    fn a_scanned_process_is_adopted() {
+        let mut table = table();
+        let image = Rc::new(Image { name: "old".into(), ..Image::default() });
+        table.insert(Process::new(20, 1, 3, None, image));
+        let before = owner(20, 3 * TICK_NS + 17, 9);
+        assert_eq!(table.find(&before).image.name, "old");
+        table.executed(&exec(owner(20, 3 * TICK_NS + 17, 10), "new"));
+        assert_eq!(table.find(&before).image.name, "old");
+        assert_eq!(table.find(&owner(20, 3 * TICK_NS + 17, 10)).image.name, "new");
+    }
+
+    /// Scenario: nobody told of a process and it is gone.
+    /// Guarantees: its pid, no invented name.
+    #[test]
+    fn an_unknown_process_has_its_pid() {
+        let found = table().find(&owner(99, 1, 1));
+        assert_eq!((found.pid, found.image.name.as_str()), (99, ""));
+    }
+}

@@ -1,0 +1,159 @@
+//! The loss equation: what happened in the kernel against what was taken, waits, or is lost.
+//!
+//! For each kind `seen == delivered + pending + dropped`. Every term is counted at its own place, so the equation can
+//! fail: `seen` and the drops in the kernel, `delivered` here, `pending` by what went to the ledger less what was swept.
+
+use convis_ebpf::record::Record;
+use convis_ebpf::wire::{Counters, kind};
+
+/// The kinds of the equation, with the names they have in metrics.
+pub const KINDS: [(u8, &str); 6] = [
+    (kind::OPENED, "opened"),
+    (kind::CLOSED, "closed"),
+    (kind::FAILED, "failed"),
+    (kind::EXEC, "exec"),
+    (kind::FORK, "fork"),
+    (kind::EXIT, "exit"),
+];
+
+/// What user space took, by kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Delivered {
+    taken: [u64; kind::COUNT],
+    swept: [u64; kind::COUNT],
+    /// Records of the ring that could not be read: a defect.
+    pub unreadable: u64,
+}
+
+impl Delivered {
+    /// Counts a record of the ring.
+    pub fn count(&mut self, record: &Record) {
+        let kind = match record {
+            Record::Opened { .. } => kind::OPENED,
+            Record::Closed { .. } => kind::CLOSED,
+            Record::Failed { .. } => kind::FAILED,
+            Record::Exec(_) => kind::EXEC,
+            Record::Fork { .. } => kind::FORK,
+            Record::Exit { .. } => kind::EXIT,
+            Record::ListenerClosed { .. } => kind::LISTENER_CLOSED,
+        };
+        self.taken[usize::from(kind)] += 1;
+    }
+
+    /// Counts an opened connection that was found in the ledger.
+    pub fn swept_opened(&mut self) {
+        self.sweep(kind::OPENED);
+    }
+
+    /// Counts a closed connection that was found in the ledger.
+    pub fn swept_closed(&mut self) {
+        self.sweep(kind::CLOSED);
+    }
+
+    /// Counts a failed attempt that was found in the ledger.
+    pub fn swept_failed(&mut self) {
+        self.sweep(kind::FAILED);
+    }
+
+    fn sweep(&mut self, kind: u8) {
+        self.taken[usize::from(kind)] += 1;
+        self.swept[usize::from(kind)] += 1;
+    }
+}
+
+/// The terms of one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Terms {
+    /// Times it happened.
+    pub seen: u64,
+    /// Taken by user space.
+    pub delivered: u64,
+    /// Waiting in the ledger.
+    pub pending: u64,
+    /// Lost because the ring was full, for kinds that have no ledger.
+    pub ring_full: u64,
+    /// Lost because ring and ledger were full.
+    pub ledger_full: u64,
+    /// Lost because the kernel's memory could not be read.
+    pub unreadable: u64,
+}
+
+impl Terms {
+    /// The terms of `kind`.
+    pub fn of(kind: u8, counters: &Counters, delivered: &Delivered) -> Self {
+        let index = usize::from(kind);
+        let has_ledger = matches!(kind, kind::OPENED | kind::CLOSED | kind::FAILED);
+        let ring_full = counters.ring_full[index];
+        let ledger_full = counters.ledger_full[index];
+        let waiting = ring_full.saturating_sub(ledger_full).saturating_sub(delivered.swept[index]);
+        Self {
+            seen: counters.seen[index],
+            delivered: delivered.taken[index],
+            pending: if has_ledger { waiting } else { 0 },
+            ring_full: if has_ledger { 0 } else { ring_full },
+            ledger_full,
+            unreadable: counters.unreadable[index],
+        }
+    }
+
+    /// Everything that is lost.
+    pub fn dropped(&self) -> u64 {
+        self.ring_full + self.ledger_full + self.unreadable
+    }
+
+    /// Whether nothing is unaccounted for.
+    pub fn balances(&self) -> bool {
+        self.seen == self.delivered + self.pending + self.dropped()
+    }
+
+    /// The drops with their reasons.
+    pub fn reasons(&self) -> [(&'static str, u64); 3] {
+        [("ring_full", self.ring_full), ("ledger_full", self.ledger_full), ("unreadable", self.unreadable)]
+    }
+}
+
+/// Whether anything waits in the ledger.
+pub fn anything_waits(counters: &Counters, delivered: &Delivered) -> bool {
+    KINDS.iter().any(|(kind, _)| Terms::of(*kind, counters, delivered).pending != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use convis_ebpf::wire::COUNTER_WORDS;
+
+    use super::*;
+
+    fn counters(seen: u64, ring_full: u64, ledger_full: u64) -> Counters {
+        let mut counters = Counters::sum([[0; COUNTER_WORDS]]);
+        counters.seen = [seen; kind::COUNT];
+        counters.ring_full = [ring_full; kind::COUNT];
+        counters.ledger_full = [ledger_full; kind::COUNT];
+        counters
+    }
+
+    /// Scenario: ten closes, three found the ring full, one of them the ledger too; one is swept.
+    /// Guarantees: each has its place, and the sum is exact.
+    #[test]
+    fn every_close_has_its_place() {
+        let mut delivered = Delivered::default();
+        delivered.taken[usize::from(kind::CLOSED)] = 7;
+        let terms = Terms::of(kind::CLOSED, &counters(10, 3, 1), &delivered);
+        assert_eq!((terms.pending, terms.dropped(), terms.balances()), (2, 1, true));
+        delivered.swept_closed();
+        let terms = Terms::of(kind::CLOSED, &counters(10, 3, 1), &delivered);
+        assert_eq!((terms.delivered, terms.pending, terms.balances()), (8, 1, true));
+        assert!(anything_waits(&counters(10, 3, 1), &delivered));
+    }
+
+    /// Scenario: an exec finds the ring full; and a record that vanished without a trace.
+    /// Guarantees: the first is a drop with its reason; the second is noticed.
+    #[test]
+    fn what_is_missing_is_noticed() {
+        let mut delivered = Delivered::default();
+        delivered.taken[usize::from(kind::EXEC)] = 9;
+        let terms = Terms::of(kind::EXEC, &counters(10, 1, 0), &delivered);
+        assert_eq!((terms.reasons()[0], terms.pending, terms.balances()), (("ring_full", 1), 0, true));
+        delivered.taken[usize::from(kind::EXEC)] = 8;
+        assert!(!Terms::of(kind::EXEC, &counters(10, 1, 0), &delivered).balances());
+    }
+}

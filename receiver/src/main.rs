@@ -1,0 +1,23 @@
+//! The program `convis`: reads its settings, then captures until it is stopped.
+
+use std::process::ExitCode;
+
+use convis::cli::{self, Asked};
+use convis::{run, say};
+
+fn main() -> ExitCode {
+    let outcome = cli::parse(std::env::args_os()).and_then(|asked| match asked {
+        Asked::Text(text) => {
+            say::out(&text);
+            Ok(())
+        }
+        Asked::Run(options) => run::run(&options),
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fatal) => {
+            say::line(&fatal.to_string());
+            ExitCode::from(fatal.exit_code())
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! All series, by Resource.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use convis_exporters::model::{MetricBatch, Resource};
+use rustc_hash::FxHashMap;
+
+use super::group::{Group, GroupHandle};
+use crate::identity::instance_id;
+use crate::identity::process::{Describer, Process};
+
+/// What the Resource of metrics is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ResourceMode {
+    /// Host, container or pod, service and executable, without process ids.
+    Executable,
+    /// Each process image.
+    Process,
+    /// Host, container or pod.
+    Container,
+    /// The host.
+    Host,
+}
+
+/// How much is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Metric Resources; points of further ones go to the host's, marked as overflow.
+    pub resources: usize,
+    /// Attribute sets per Resource and instrument.
+    pub cardinality: usize,
+    /// A Resource's series end when its last process is gone and nothing changed for this long.
+    pub series_ttl: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum GroupKey {
+    Overflow,
+    Host,
+    Executable(String),
+    Process(u32, u64, Option<u32>),
+}
+
+/// All series, by Resource.
+#[derive(Debug)]
+pub struct Aggregator {
+    mode: ResourceMode,
+    limits: Limits,
+    /// Start of the first series: when the programs were attached; later the last collection.
+    since_unix_nanos: u64,
+    groups: FxHashMap<GroupKey, GroupHandle>,
+    ending: Vec<GroupHandle>,
+    overflowed: u64,
+}
+
+impl Aggregator {
+    /// No series yet; nothing before `attached_unix_nanos` is counted.
+    pub fn new(mode: ResourceMode, limits: Limits, attached_unix_nanos: u64) -> Self {
+        Self {
+            mode,
+            limits,
+            since_unix_nanos: attached_unix_nanos,
+            groups: FxHashMap::default(),
+            ending: Vec::new(),
+            overflowed: 0,
+        }
+    }
+
+    /// Whether each process has metrics of its own.
+    pub fn is_per_process(&self) -> bool {
+        self.mode == ResourceMode::Process
+    }
+
+    /// The series of a process's Resource.
+    pub fn group(&mut self, process: &Process, uid: u32, describer: &Describer) -> GroupHandle {
+        let mut held = process.group.borrow_mut();
+        if let Some(group) = &*held {
+            return Rc::clone(group);
+        }
+        let group = self.find(process, uid, describer);
+        *held = Some(Rc::clone(&group));
+        group
+    }
+
+    /// Number of metric Resources.
+    pub fn resources(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// Measurements that went to an overflow set.
+    pub fn overflowed(&self) -> u64 {
+        self.overflowed + self.groups.values().map(|group| group.borrow().overflowed()).sum::<u64>()
+    }
+
+    /// Every point, read at `now_unix_nanos`. Resources that ended are reported a last time, then as ended.
+    pub fn collect(&mut self, now_unix_nanos: u64) -> MetricBatch {
+        let mut resources: Vec<_> =
+            self.ending.drain(..).filter_map(|group| group.borrow().ended()).collect();
+        self.since_unix_nanos = now_unix_nanos;
+        let ttl = u64::try_from(self.limits.series_ttl.as_nanos()).unwrap_or(u64::MAX);
+        let (ending, overflowed) = (&mut self.ending, &mut self.overflowed);
+        self.groups.retain(|_, group| {
+            resources.extend(group.borrow_mut().collect(now_unix_nanos));
+            let over = Rc::strong_count(group) == 1 && group.borrow().idle_nanos() >= ttl;
+            if over {
+                *overflowed += group.borrow().overflowed();
+                ending.push(Rc::clone(group));
+            }
+            !over
+        });
+        MetricBatch { time_unix_nanos: now_unix_nanos, resources }
+    }
+
+    fn find(&mut self, process: &Process, uid: u32, describer: &Describer) -> GroupHandle {
+        let key = self.key(process);
+        if let Some(group) = self.groups.get(&key) {
+            return Rc::clone(group);
+        }
+        if self.groups.len() < self.limits.resources {
+            let resource = self.resource(process, uid, describer);
+            return self.begin(key, resource, |group| group);
+        }
+        if let Some(group) = self.groups.get(&GroupKey::Overflow) {
+            return Rc::clone(group);
+        }
+        self.begin(GroupKey::Overflow, host_resource(describer), Group::overflow_only)
+    }
+
+    fn begin(&mut self, key: GroupKey, resource: Resource, make: impl Fn(Group) -> Group) -> GroupHandle {
+        let group = Group::new(Arc::new(resource), self.since_unix_nanos, self.limits.cardinality);
+        let group = Rc::new(RefCell::new(make(group)));
+        self.groups.insert(key, Rc::clone(&group));
+        group
+    }
+
+    fn key(&self, process: &Process) -> GroupKey {
+        match self.mode {
+            ResourceMode::Executable => GroupKey::Executable(process.image.identity().to_owned()),
+            ResourceMode::Process => {
+                GroupKey::Process(process.pid, process.start_ticks, process.exec_seq.get())
+            }
+            ResourceMode::Container | ResourceMode::Host => GroupKey::Host,
+        }
+    }
+
+    fn resource(&self, process: &Process, uid: u32, describer: &Describer) -> Resource {
+        match self.mode {
+            ResourceMode::Executable => {
+                let host_id = describer.host.id.as_deref().unwrap_or_default();
+                let instance = instance_id(&[host_id, "", process.image.identity()]);
+                let builder =
+                    process.image.describe(Resource::builder()).with("service.instance.id", instance);
+                describer.host.describe(builder).build()
+            }
+            ResourceMode::Process => process.resource(uid, describer).as_ref().clone(),
+            ResourceMode::Container | ResourceMode::Host => host_resource(describer),
+        }
+    }
+}
+
+fn host_resource(describer: &Describer) -> Resource {
+    let host_id = describer.host.id.as_deref().unwrap_or_default();
+    let builder = Resource::builder().with("service.instance.id", instance_id(&[host_id]));
+    describer.host.describe(builder).with("service.name", "host").build()
+}
+
+#[cfg(test)]
+mod tests {
+    use convis_exporters::model::{PointValue, Value};
+
+    use super::super::instruments::{Extra, Instrument};
+    use super::*;
+    use crate::clock::Clock;
+    use crate::identity::users::Users;
+    use crate::identity::{Host, Image};
+
+    fn describer() -> Describer {
+        Describer {
+            host: Host { name: "h".into(), ..Host::default() },
+            users: Users::from_file("/nonexistent"),
+            clock: Clock::ahead(0),
+        }
+    }
+
+    fn process(pid: u32, path: &str) -> Process {
+        let image = Image { name: "x".into(), path: Some(path.into()), command: None };
+        Process::new(pid, 1, 5, Some(1), Rc::new(image))
+    }
+
+    fn aggregator(mode: ResourceMode, resources: usize) -> Aggregator {
+        Aggregator::new(
+            mode,
+            Limits { resources, cardinality: 2000, series_ttl: Duration::from_nanos(50) },
+            100,
+        )
+    }
+
+    fn open(aggregator: &mut Aggregator, process: &Process) {
+        let group = aggregator.group(process, 0, &describer());
+        group.borrow_mut().add(Instrument::Opened, None, Extra::None, 1);
+    }
+
+    /// Scenario: two processes of one executable and one of another, in each mode.
+    /// Guarantees: as many Resources as the mode says; ids that differ; no pid but by process.
+    #[test]
+    fn modes_decide_the_resource() {
+        for (mode, expected) in
+            [(ResourceMode::Executable, 2), (ResourceMode::Process, 3), (ResourceMode::Host, 1)]
+        {
+            let mut aggregator = aggregator(mode, 10);
+            for (pid, path) in [(1, "/a"), (2, "/a"), (3, "/b")] {
+                open(&mut aggregator, &process(pid, path));
+            }
+            let batch = aggregator.collect(200);
+            assert_eq!(batch.resources.len(), expected);
+            let mut ids: Vec<_> =
+                batch.resources.iter().map(|of| of.resource.text("service.instance.id").unwrap()).collect();
+            ids.sort_unstable();
+            ids.dedup();
+            assert_eq!(ids.len(), expected);
+            let with_pid = batch.resources.iter().any(|of| of.resource.get("process.pid").is_some());
+            assert_eq!(with_pid, mode == ResourceMode::Process);
+        }
+    }
+
+    /// Scenario: more executables than Resources are allowed.
+    /// Guarantees: the rest is on the host's Resource, marked, and counted.
+    #[test]
+    fn beyond_the_limit_goes_to_the_host() {
+        let mut aggregator = aggregator(ResourceMode::Executable, 2);
+        for pid in 1..=5 {
+            open(&mut aggregator, &process(pid, &format!("/bin/{pid}")));
+        }
+        let batch = aggregator.collect(200);
+        assert_eq!(batch.resources.len(), 3);
+        let host =
+            batch.resources.iter().find(|of| of.resource.get("process.executable.name").is_none()).unwrap();
+        assert_eq!(host.metrics[0].points[0].value, PointValue::Sum(3));
+        assert_eq!(host.metrics[0].points[0].attributes[0].0, "otel.metric.overflow");
+        assert_eq!(host.resource.get("host.name"), Some(Value::Str("h")));
+        assert_eq!(aggregator.overflowed(), 3);
+    }
+
+    /// Scenario: an executable's last process is gone, then nothing changes for the time to live; another's process lives.
+    /// Guarantees: a last value, then one point without a value, then nothing; the living one goes on; a new start counts
+    /// from zero.
+    #[test]
+    fn series_end_with_their_processes() {
+        let mut aggregator = aggregator(ResourceMode::Executable, 10);
+        let living = process(1, "/lives");
+        open(&mut aggregator, &living);
+        open(&mut aggregator, &process(2, "/gone"));
+        assert_eq!(aggregator.collect(200).resources.len(), 2);
+        assert_eq!(aggregator.collect(240).resources.len(), 2);
+        assert_eq!(aggregator.collect(250).resources.len(), 2);
+        let batch = aggregator.collect(260);
+        let values: Vec<_> = batch.resources.iter().map(|of| of.metrics[0].points[0].value.clone()).collect();
+        assert_eq!(values, [PointValue::NoRecordedValue, PointValue::Sum(1)]);
+        assert_eq!(aggregator.collect(400).resources.len(), 1);
+        open(&mut aggregator, &process(3, "/gone"));
+        let batch = aggregator.collect(500);
+        assert!(batch.resources.iter().all(|of| of.metrics[0].points[0].value == PointValue::Sum(1)));
+    }
+}

@@ -1,0 +1,9 @@
+//! Aggregates connections into metric series, by Resource.
+
+mod aggregator;
+mod group;
+mod instruments;
+
+pub use aggregator::{Aggregator, Limits, ResourceMode};
+pub use group::{Dimensions, Group, GroupHandle, SeriesId};
+pub use instruments::{Extra, Instrument};

@@ -1,0 +1,67 @@
+//! From the command line and the environment to what each part is built with.
+
+use std::io::IsTerminal as _;
+use std::path::Path;
+use std::time::Duration;
+
+use convis_exporters::{OutputStyle, Settings};
+use convis_otel_config::{ResourceAttributes, SinkConfig, Sources, batch_delay, metric_interval};
+
+use crate::cli::Run;
+use crate::fatal::Fatal;
+use crate::say;
+
+/// Events or metric points that wait for a sink: more than the fastest seconds of a two-core host bring, and at most
+/// about 40 MB while a receiver is down.
+const QUEUE_RECORDS: usize = 131_072;
+
+/// Everything read from outside, before anything starts.
+#[derive(Debug)]
+pub struct Resolved {
+    /// The sinks; never none.
+    pub sinks: Vec<SinkConfig>,
+    /// What they share.
+    pub shared: Settings,
+    /// Time between two exports of metrics.
+    pub interval: Duration,
+    /// `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME`.
+    pub attributes: ResourceAttributes,
+    /// Whether the table is shown because nothing else was asked for.
+    pub is_default: bool,
+}
+
+/// Reads sinks, intervals and attributes.
+///
+/// # Errors
+/// A setting is wrong.
+pub fn resolve(options: &Run) -> Result<Resolved, Fatal> {
+    let read_file = |path: &Path| std::fs::read(path);
+    let warn = |warning: String| say::line(&format!("warning: {warning}"));
+    let sources = Sources { env: &environment, read_file: &read_file, warn: &warn };
+    let mut sinks = Vec::with_capacity(options.sinks.len().max(1));
+    for spec in &options.sinks {
+        sinks.push(SinkConfig::from_spec(spec, &sources)?);
+    }
+    let is_default = sinks.is_empty();
+    if is_default {
+        sinks.push(SinkConfig::default());
+    }
+    let terminal = std::io::stdout().is_terminal();
+    let colour = terminal && environment("NO_COLOR").is_none_or(|value| value.is_empty());
+    let shared = Settings {
+        event_delay: batch_delay(&sources),
+        queue_records: QUEUE_RECORDS,
+        output: OutputStyle { terminal, colour },
+        seed: crate::clock::boot_now() ^ u64::from(std::process::id()),
+        ..Settings::default()
+    };
+    let interval = options.interval.unwrap_or_else(|| metric_interval(&sources));
+    let attributes = ResourceAttributes::from_env(&sources);
+    Ok(Resolved { sinks, shared, interval, attributes, is_default })
+}
+
+/// A variable of the process environment.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}

@@ -1,0 +1,238 @@
+use std::time::Duration;
+
+use convis_ebpf::record::Image;
+use convis_ebpf::wire::Owner;
+use convis_exporters::model::{CloseReason, ConnectError, EventName, PointValue};
+
+use super::*;
+use crate::identity::Host;
+use crate::identity::users::Users;
+use crate::metrics::{Limits, ResourceMode};
+
+const CLOCK: Clock = Clock::ahead(1_000_000);
+const SHELL: Owner = Owner { tgid: 42, exec_seq: 3, start_ns: 70_000_000, cgroup_id: 1, uid: 0, task_flags: 0 };
+const NOBODY: Owner = Owner { tgid: 0, exec_seq: 0, start_ns: 0, cgroup_id: 0, uid: 0, task_flags: 0 };
+
+fn tracker() -> Tracker {
+    let describer = Describer {
+        host: Host { name: "h".into(), ..Host::default() },
+        users: Users::from_file("/nonexistent"),
+        clock: CLOCK,
+    };
+    let limits = Limits { resources: 10, cardinality: 2000, series_ttl: Duration::from_secs(300) };
+    let metrics = Aggregator::new(ResourceMode::Executable, limits, 1);
+    let mut tracker = Tracker::new(ProcessTable::new("/nonexistent"), metrics, describer, None);
+    let image = Image {
+        owner: SHELL,
+        parent_tgid: 1,
+        name: "curl".into(),
+        path: Some("/usr/bin/curl".into()),
+        command: Some("curl".into()),
+    };
+    tracker.apply(Record::Exec(Box::new(image)), CLOCK, 0);
+    tracker
+}
+
+fn conn(id: u64, role: u8, owner: Owner, flags: u16) -> Conn {
+    Conn {
+        id,
+        start_ns: 1_000,
+        established_ns: 3_000,
+        owner,
+        local: [10, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        peer: [10, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        local_port_be: 40_000_u16.to_be(),
+        peer_port_be: 443_u16.to_be(),
+        netns: 9,
+        family: wire::AF_INET,
+        flags,
+        role,
+        reserved: [0; 3],
+    }
+}
+
+fn totals(old_state: u8, sk_err: u32) -> wire::Totals {
+    wire::Totals {
+        bytes_acked: 101,
+        bytes_received: 200,
+        bytes_sent: 100,
+        bytes_retrans: 0,
+        snd_una: 5,
+        snd_nxt: 5,
+        write_seq: 5,
+        segs_in: 3,
+        segs_out: 4,
+        total_retrans: 0,
+        srtt_us_8: 800,
+        sk_err,
+        sk_flags: 0,
+        old_state,
+        reserved: [0; 3],
+    }
+}
+
+fn opened(tracker: &mut Tracker, conn: Conn) {
+    tracker.apply(Record::Opened { time_ns: 3_500, conn }, CLOCK, 0);
+}
+
+fn closed(tracker: &mut Tracker, conn: Conn, totals: wire::Totals) {
+    tracker.apply(Record::Closed { time_ns: 9_000, conn, totals }, CLOCK, 0);
+}
+
+fn names(events: &[Event]) -> Vec<EventName> {
+    events.iter().map(Event::name).collect()
+}
+
+fn sums(tracker: &mut Tracker, name: &str) -> Vec<i64> {
+    let batch = tracker.metrics.collect(100);
+    let metrics = batch.resources.iter().flat_map(|of| &of.metrics);
+    let points = metrics.filter(|metric| metric.descriptor.name == name).flat_map(|metric| &metric.points);
+    points
+        .map(|point| match point.value {
+            PointValue::Sum(sum) => sum,
+            _ => panic!("not a sum"),
+        })
+        .collect()
+}
+
+/// Scenario: a client's connection opens and is reset by the peer.
+/// Guarantees: two events of its process with one id, the times of the kernel, and metrics that agree.
+#[test]
+fn a_connection_is_told_and_counted() {
+    let mut tracker = tracker();
+    opened(&mut tracker, conn(7, role::CLIENT, SHELL, 0));
+    assert_eq!((tracker.connections(), sums(&mut tracker, "convis.tcp.connection.active")), (1, vec![1]));
+    closed(&mut tracker, conn(7, role::CLIENT, SHELL, 0), totals(1, 104));
+    let events = tracker.take_events();
+    assert_eq!(names(&events), [EventName::Opened, EventName::Closed]);
+    assert!(Arc::ptr_eq(&events[0].resource, &events[1].resource));
+    assert_eq!(events[0].resource.text("process.executable.path"), Some("/usr/bin/curl"));
+    assert_eq!(events[0].time_unix_nanos, 1_003_500);
+    assert_eq!(events[0].detail, Detail::Opened { handshake: Some(Duration::from_nanos(2_000)) });
+    let Detail::Closed { totals, duration, reason } = events[1].detail else { panic!("not closed") };
+    assert_eq!((totals.bytes_sent, totals.bytes_received), (100, 200));
+    assert_eq!((duration, reason), (Some(Duration::from_nanos(6_000)), CloseReason::PeerReset));
+    assert_eq!(tracker.connections(), 0);
+    assert_eq!(sums(&mut tracker, "convis.tcp.connection.active"), [0]);
+    assert_eq!(sums(&mut tracker, "convis.tcp.connection.io"), [100, 200]);
+    assert_eq!(sums(&mut tracker, "convis.tcp.connection.closed"), [1]);
+}
+
+/// Scenario: a child is reset by its peer, and only then accepted.
+/// Guarantees: both events, in order, with the accepting process, although the close came without an owner.
+#[test]
+fn an_accept_after_the_end_still_owns() {
+    let mut tracker = tracker();
+    closed(&mut tracker, conn(8, role::SERVER, NOBODY, 0), totals(1, 104));
+    assert!(tracker.take_events().is_empty());
+    opened(&mut tracker, conn(8, role::SERVER, SHELL, flag::ACCEPTED | flag::CLOSED));
+    let events = tracker.take_events();
+    assert_eq!(names(&events), [EventName::Opened, EventName::Closed]);
+    assert_eq!(events[1].resource.text("process.executable.name"), Some("curl"));
+    assert_eq!(events[1].connection.attribution, Attribution::Kernel);
+    assert!(!events[1].connection.never_accepted);
+    assert_eq!(tracker.connections(), 0);
+}
+
+/// Scenario: the accept's record is written before the close that did not see it yet.
+/// Guarantees: the same two events with the same owner.
+#[test]
+fn an_accept_during_the_end_still_owns() {
+    let mut tracker = tracker();
+    opened(&mut tracker, conn(8, role::SERVER, SHELL, flag::ACCEPTED));
+    closed(&mut tracker, conn(8, role::SERVER, NOBODY, 0), totals(1, 104));
+    let events = tracker.take_events();
+    assert_eq!(names(&events), [EventName::Opened, EventName::Closed]);
+    assert!(Arc::ptr_eq(&events[0].resource, &events[1].resource));
+}
+
+/// Scenario: children that nobody accepts: one ended by its closing listener, one reset before its listener closes, one
+/// of another listener.
+/// Guarantees: each is told once, as never accepted, without a process; the other's waits.
+#[test]
+fn what_nobody_accepts_is_told_without_an_owner() {
+    let mut tracker = tracker();
+    closed(&mut tracker, conn(1, role::SERVER, NOBODY, 0), totals(1, 0));
+    closed(&mut tracker, conn(2, role::SERVER, NOBODY, 0), totals(1, 104));
+    let other = Conn { local_port_be: 1_u16.to_be(), ..conn(3, role::SERVER, NOBODY, 0) };
+    closed(&mut tracker, other, totals(1, 104));
+    let listener = Conn { local: [0; 16], ..conn(0, role::UNKNOWN, NOBODY, 0) };
+    tracker.apply(Record::ListenerClosed { conn: listener }, CLOCK, 0);
+    let events = tracker.take_events();
+    assert_eq!(events.iter().map(|event| event.connection.id).collect::<Vec<_>>(), [1, 2]);
+    for event in &events {
+        assert!(event.connection.never_accepted);
+        assert_eq!(event.connection.attribution, Attribution::Unknown);
+        assert_eq!(event.resource.get("process.pid"), None);
+    }
+    assert!(sums(&mut tracker, "convis.tcp.connection.io").is_empty());
+    tracker.release_unaccepted(CLOCK, 0);
+    assert_eq!(tracker.take_events().len(), 1);
+}
+
+/// Scenario: a connection that was open before convis.
+/// Guarantees: its end is told without duration and owner, without a role where none is certain, and no metric counts its bytes.
+#[test]
+fn a_preexisting_connection_is_not_counted() {
+    let mut tracker = tracker();
+    let before = Conn { established_ns: 0, ..conn(5, role::UNKNOWN, NOBODY, flag::PREEXISTING) };
+    closed(&mut tracker, before, wire::Totals { write_seq: 9, ..totals(1, 104) });
+    let events = tracker.take_events();
+    assert_eq!(names(&events), [EventName::Closed]);
+    assert!(events[0].connection.preexisting && events[0].connection.role.is_none());
+    assert!(matches!(events[0].detail, Detail::Closed { duration: None, .. }));
+    assert!(sums(&mut tracker, "convis.tcp.connection.io").is_empty());
+}
+
+/// Scenario: attempts that are refused, given up, and a fast open that never sent a byte.
+/// Guarantees: one event and one count each, and none for the last.
+#[test]
+fn failed_attempts_are_told_once() {
+    let mut tracker = tracker();
+    let attempt = Conn { established_ns: 0, ..conn(5, role::CLIENT, SHELL, 0) };
+    for (sk_err, segs_out) in [(111, 1), (0, 1), (0, 0)] {
+        let totals = wire::Totals { segs_out, ..totals(2, sk_err) };
+        tracker.apply(Record::Failed { time_ns: 4_000, conn: attempt, totals }, CLOCK, 0);
+    }
+    let events = tracker.take_events();
+    let errors: Vec<_> = events
+        .iter()
+        .map(|event| match event.detail {
+            Detail::Failed { error, duration } => (error, duration.as_nanos(), event.severity()),
+            _ => panic!("not failed"),
+        })
+        .collect();
+    assert_eq!(errors, [(ConnectError::Refused, 3_000, 13), (ConnectError::Cancelled, 3_000, 9)]);
+    assert_eq!(sums(&mut tracker, "convis.tcp.connection.failed"), [1, 1]);
+}
+
+/// Scenario: the ring was full for an opened record; the ledger is swept, twice; then the close arrives. Another closes
+/// before any sweep.
+/// Guarantees: each opened event once.
+#[test]
+fn a_pending_open_is_delivered_once() {
+    let mut tracker = tracker();
+    let pending = conn(7, role::CLIENT, SHELL, flag::OPEN_PENDING);
+    tracker.sweep_if_pending(&pending, CLOCK, 0);
+    tracker.sweep_if_pending(&pending, CLOCK, 0);
+    closed(&mut tracker, pending, totals(9, 0));
+    closed(&mut tracker, Conn { id: 8, ..pending }, totals(9, 0));
+    let events = tracker.take_events();
+    assert_eq!(names(&events), [EventName::Opened, EventName::Closed, EventName::Opened, EventName::Closed]);
+    assert_eq!(sums(&mut tracker, "convis.tcp.connection.opened"), [2]);
+    assert_eq!(sums(&mut tracker, "convis.tcp.connection.active"), [0]);
+}
+
+/// Scenario: a visitor of convis's own listener.
+/// Guarantees: nothing is told or counted of it but that it was left out.
+#[test]
+fn visitors_of_convis_are_left_out() {
+    let mut tracker = tracker();
+    tracker.own_listener =
+        Some(OwnListener { address: "10.0.0.2:443".parse().unwrap(), network_namespace: 9 });
+    opened(&mut tracker, conn(7, role::CLIENT, SHELL, 0));
+    closed(&mut tracker, conn(7, role::CLIENT, SHELL, 0), totals(9, 0));
+    assert!(tracker.take_events().is_empty());
+    assert_eq!(tracker.own_ends, 1);
+    assert!(sums(&mut tracker, "convis.tcp.connection.opened").is_empty());
+}
