@@ -46,14 +46,7 @@ impl Scene {
     /// One connection to `listen` with this exchange.
     pub fn one(listen: &str, client: Exchange) -> Self {
         let listen = listen.parse().expect("a socket address");
-        Self {
-            listen,
-            reach: None,
-            from: Vec::new(),
-            count: 1,
-            parallel: 1,
-            client,
-        }
+        Self { listen, reach: None, from: Vec::new(), count: 1, parallel: 1, client }
     }
 
     /// Lets both processes play the scene to its end.
@@ -67,28 +60,15 @@ impl Scene {
             (self.count, self.count),
             "each end reports every connection"
         );
-        Truth {
-            server: reach,
-            clients,
-            servers,
-        }
+        Truth { server: reach, clients, servers }
     }
 
     /// As [`Scene::play`], with a client process of its own for each connection, one after the other.
     pub fn play_by_one_process_each(&self) -> Truth {
         let mut server = Server::start(self);
-        let single = Self {
-            count: 1,
-            ..self.clone()
-        };
-        let clients = (0..self.count)
-            .flat_map(|_| single.connect(server.address))
-            .collect();
-        Truth {
-            server: server.address,
-            clients,
-            servers: server.finish(),
-        }
+        let single = Self { count: 1, ..self.clone() };
+        let clients = (0..self.count).flat_map(|_| single.connect(server.address)).collect();
+        Truth { server: server.address, clients, servers: server.finish() }
     }
 
     /// Plays the client's part alone, against whatever answers at `to`.
@@ -120,10 +100,7 @@ impl Truth {
     /// The server's report of a client's connection.
     pub fn other_end(&self, client: &Report) -> &Report {
         let same = |server: &&Report| canonical(server.peer) == canonical(client.local);
-        self.servers
-            .iter()
-            .find(same)
-            .expect("the server reports the client's connection")
+        self.servers.iter().find(same).expect("the server reports the client's connection")
     }
 }
 
@@ -144,11 +121,8 @@ pub fn free_port() -> u16 {
         let turn = start.wrapping_add(ASKED.fetch_add(1, Ordering::Relaxed)) % size;
         u16::try_from(RANGE.start + turn).expect("the range is one of ports")
     });
-    let is_free = |port: &u16| {
-        ["127.0.0.1", "::1"]
-            .iter()
-            .all(|address| TcpListener::bind((*address, *port)).is_ok())
-    };
+    let is_free =
+        |port: &u16| ["127.0.0.1", "::1"].iter().all(|address| TcpListener::bind((*address, *port)).is_ok());
     candidates.into_iter().find(is_free).expect("a free port")
 }
 
@@ -166,11 +140,8 @@ impl Server {
         let mut process = Process::start("traffic server", command);
         let line: Value =
             serde_json::from_str(&process.first_line(PATIENCE)).expect("the server prints JSON");
-        let address = line["listening"]
-            .as_str()
-            .expect("the first line says where")
-            .parse()
-            .expect("an address");
+        let address =
+            line["listening"].as_str().expect("the first line says where").parse().expect("an address");
         Self { process, address }
     }
 

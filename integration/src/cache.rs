@@ -5,11 +5,7 @@ use std::path::PathBuf;
 
 /// `$CONVIS_CACHE`, else `convis` in the user's cache folder; made when missing.
 pub fn folder() -> PathBuf {
-    let variable = |name| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let folder = variable("CONVIS_CACHE")
         .or_else(|| Some(variable("XDG_CACHE_HOME")?.join("convis")))
         .or_else(|| Some(variable("HOME")?.join(".cache/convis")))

@@ -14,9 +14,7 @@ pub fn now() -> Instant {
 /// Wall-clock time in nanoseconds since 1970.
 #[expect(clippy::disallowed_methods, reason = "the tests run in real time")]
 pub fn unix_nanos() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("a clock after 1970");
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
     u64::try_from(since.as_nanos()).expect("a clock before 2554")
 }
 

@@ -39,43 +39,26 @@ impl Collector {
         let (grpc, http) = (free_port(), free_port());
         let mut command = Command::new(binary);
         command.arg("--config").arg(pipeline("file.yaml"));
-        command
-            .env("OTLP_GRPC_PORT", grpc.to_string())
-            .env("OTLP_HTTP_PORT", http.to_string());
+        command.env("OTLP_GRPC_PORT", grpc.to_string()).env("OTLP_HTTP_PORT", http.to_string());
         command.env("OUTPUT_FILE", folder.path().join("otlp.jsonl"));
         let mut process = Process::start("collector", command);
         for port in [grpc, http] {
             wait_for("the Collector to listen", PATIENCE, || {
-                assert!(
-                    process.ended().is_none(),
-                    "the Collector ended: {}",
-                    process.stderr()
-                );
+                assert!(process.ended().is_none(), "the Collector ended: {}", process.stderr());
                 TcpStream::connect(("127.0.0.1", port)).ok()
             });
         }
-        Ok(Self {
-            process,
-            folder,
-            grpc,
-            http,
-        })
+        Ok(Self { process, folder, grpc, http })
     }
 
     /// Stops it, so that all is written, and gives what it received.
     pub fn finish(mut self) -> Received {
         self.process.ask(Ask::Stop);
         let status = self.process.wait(PATIENCE);
-        assert!(
-            status.success(),
-            "the Collector: {status}: {}",
-            self.process.stderr()
-        );
+        assert!(status.success(), "the Collector: {status}: {}", self.process.stderr());
         let text = fs::read_to_string(self.folder.path().join("otlp.jsonl")).unwrap_or_default();
-        let messages: Vec<Value> = text
-            .lines()
-            .map(|line| serde_json::from_str(line).expect("the Collector writes JSON"))
-            .collect();
+        let messages: Vec<Value> =
+            text.lines().map(|line| serde_json::from_str(line).expect("the Collector writes JSON")).collect();
         Received {
             logs: messages.iter().flat_map(otlp::logs).collect(),
             points: messages.iter().flat_map(otlp::points).collect(),
@@ -104,17 +87,11 @@ pub fn binary() -> Result<PathBuf, String> {
     if status.code() == Some(GO_IS_LACKING) {
         return Err(process.stderr().trim().to_owned());
     }
-    assert!(
-        status.success(),
-        "collector/build: {status}: {}",
-        process.stderr()
-    );
+    assert!(status.success(), "collector/build: {status}: {}", process.stderr());
     Ok(PathBuf::from(process.stdout().trim()))
 }
 
 /// A sample pipeline of `otel-config/collector`.
 pub fn pipeline(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../otel-config/collector")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../otel-config/collector").join(name)
 }

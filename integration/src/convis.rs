@@ -51,20 +51,10 @@ impl Convis {
         let mut process = Process::start("convis", command);
         wait_for("convis to capture", START_PATIENCE, || {
             let ended = process.ended();
-            assert!(
-                ended.is_none(),
-                "convis {arguments:?} ended, {ended:?}: {}",
-                process.stderr()
-            );
-            http::get(admin, "/readyz")
-                .is_ok_and(|(code, _)| code == 200)
-                .then_some(())
+            assert!(ended.is_none(), "convis {arguments:?} ended, {ended:?}: {}", process.stderr());
+            http::get(admin, "/readyz").is_ok_and(|(code, _)| code == 200).then_some(())
         });
-        Self {
-            process,
-            admin,
-            events: RefCell::default(),
-        }
+        Self { process, admin, events: RefCell::default() }
     }
 
     /// Its process id.
@@ -92,12 +82,7 @@ impl Convis {
     /// The events so far about connections to this server port.
     pub fn events_at(&self, server_port: u16) -> Vec<Event> {
         self.read_events();
-        self.events
-            .borrow()
-            .iter()
-            .filter(|event| event.is_at(server_port))
-            .cloned()
-            .collect()
+        self.events.borrow().iter().filter(|event| event.is_at(server_port)).cloned().collect()
     }
 
     /// Waits until there are `count` such events; panics with those there are if they do not come.
@@ -105,11 +90,7 @@ impl Convis {
         let enough = || Some(self.events_at(server_port)).filter(|events| events.len() >= count);
         poll(EVENT_PATIENCE, enough).unwrap_or_else(|| {
             let events = self.events_at(server_port);
-            panic!(
-                "{} of {count} events came: {events:#?}\nlog: {}",
-                events.len(),
-                self.stderr()
-            )
+            panic!("{} of {count} events came: {events:#?}\nlog: {}", events.len(), self.stderr())
         })
     }
 
@@ -123,18 +104,12 @@ impl Convis {
     pub fn wait(mut self) -> Stopped {
         let status = self.process.wait(STOP_PATIENCE);
         self.read_events();
-        Stopped {
-            status,
-            events: self.events.take(),
-            stderr: self.process.stderr(),
-        }
+        Stopped { status, events: self.events.take(), stderr: self.process.stderr() }
     }
 
     fn read_events(&self) {
         let new = self.process.new_lines();
-        self.events
-            .borrow_mut()
-            .extend(new.iter().map(|line| Event::from_line(line)));
+        self.events.borrow_mut().extend(new.iter().map(|line| Event::from_line(line)));
     }
 }
 
@@ -142,11 +117,7 @@ impl Stopped {
     /// The events about connections to this server port; panics if the end was not a clean one.
     pub fn events_at(&self, server_port: u16) -> Vec<Event> {
         assert!(self.status.success(), "convis: {}: {}", self.status, self.stderr);
-        self.events
-            .iter()
-            .filter(|event| event.is_at(server_port))
-            .cloned()
-            .collect()
+        self.events.iter().filter(|event| event.is_at(server_port)).cloned().collect()
     }
 }
 

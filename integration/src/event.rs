@@ -54,29 +54,22 @@ impl Event {
 
     /// An attribute that must be there as a string.
     pub fn text(&self, key: &str) -> &str {
-        self.get(key)
-            .as_str()
-            .unwrap_or_else(|| panic!("{key} is no string in {self:#?}"))
+        self.get(key).as_str().unwrap_or_else(|| panic!("{key} is no string in {self:#?}"))
     }
 
     /// An attribute that must be there as an integer that is not negative.
     pub fn number(&self, key: &str) -> u64 {
-        self.get(key)
-            .as_u64()
-            .unwrap_or_else(|| panic!("{key} is no count in {self:#?}"))
+        self.get(key).as_u64().unwrap_or_else(|| panic!("{key} is no count in {self:#?}"))
     }
 
     /// An attribute that must be there as seconds.
     pub fn seconds(&self, key: &str) -> f64 {
-        self.get(key)
-            .as_f64()
-            .unwrap_or_else(|| panic!("{key} is no number in {self:#?}"))
+        self.get(key).as_f64().unwrap_or_else(|| panic!("{key} is no number in {self:#?}"))
     }
 
     /// An attribute of the event or, where it has none of that name, of its resource.
     pub fn get(&self, key: &str) -> &Value {
-        self.try_get(key)
-            .unwrap_or_else(|| panic!("{key} is missing in {self:#?}"))
+        self.try_get(key).unwrap_or_else(|| panic!("{key} is missing in {self:#?}"))
     }
 
     /// As [`Event::get`], for attributes that may be absent.
@@ -111,10 +104,7 @@ impl Event {
 
     /// The address and port attributes under a prefix.
     pub fn address(&self, prefix: &str) -> SocketAddr {
-        let address: IpAddr = self
-            .text(&format!("{prefix}.address"))
-            .parse()
-            .expect("an IP address");
+        let address: IpAddr = self.text(&format!("{prefix}.address")).parse().expect("an IP address");
         let port = self.number(&format!("{prefix}.port"));
         SocketAddr::new(address, u16::try_from(port).expect("a port"))
     }

@@ -55,10 +55,8 @@ mod tests {
     #[test]
     fn mapped_addresses_are_ipv4() {
         let plain = community_id("10.0.0.1:1".parse().unwrap(), "10.0.0.2:2".parse().unwrap());
-        let mapped = community_id(
-            "[::ffff:10.0.0.1]:1".parse().unwrap(),
-            "[::ffff:10.0.0.2]:2".parse().unwrap(),
-        );
+        let mapped =
+            community_id("[::ffff:10.0.0.1]:1".parse().unwrap(), "[::ffff:10.0.0.2]:2".parse().unwrap());
         assert_eq!(plain, mapped);
     }
 }

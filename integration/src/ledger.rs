@@ -42,14 +42,8 @@ pub struct Sink {
 impl Ledger {
     /// Reads the Prometheus text format; panics on a line that is none.
     pub fn parse(text: &str) -> Self {
-        let lines = text
-            .lines()
-            .filter(|line| !line.is_empty() && !line.starts_with('#'));
-        Self(
-            lines
-                .map(|line| sample(line).unwrap_or_else(|| panic!("no sample: {line}")))
-                .collect(),
-        )
+        let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+        Self(lines.map(|line| sample(line).unwrap_or_else(|| panic!("no sample: {line}"))).collect())
     }
 
     /// The sum over all samples of a name that carry these labels; `None` if there is none.
@@ -94,9 +88,7 @@ impl Ledger {
             accepted: must("convis_sink_records_accepted_total"),
             sent: must("convis_sink_records_sent_total"),
             queued: must("convis_sink_records_queued"),
-            dropped: self
-                .sum("convis_events_dropped_total", &[("stage", sink)])
-                .unwrap_or_default(),
+            dropped: self.sum("convis_events_dropped_total", &[("stage", sink)]).unwrap_or_default(),
         }
     }
 }

@@ -35,11 +35,8 @@ pub fn skipped(place: &str, reason: &str) {
     // Not `eprintln!`: the test runner would keep it to itself.
     writeln!(std::io::stderr(), "{line}").expect("stderr takes a line");
     if let Some(path) = std::env::var_os("CONVIS_SKIP_LOG") {
-        let mut log = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(path)
-            .expect("CONVIS_SKIP_LOG can be opened");
+        let mut log =
+            OpenOptions::new().create(true).append(true).open(path).expect("CONVIS_SKIP_LOG can be opened");
         writeln!(log, "{line}").expect("CONVIS_SKIP_LOG takes a line");
     }
     let forbidden = std::env::var_os("CONVIS_NO_SKIP").is_some_and(|value| value == OsStr::new("1"));

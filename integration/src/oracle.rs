@@ -54,27 +54,14 @@ impl Oracle {
     pub fn absent() -> Result<Self, String> {
         let python = python()?;
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let ports = Ports {
-            grpc: crate::actors::free_port(),
-            http: crate::actors::free_port(),
-            control: 0,
-        };
-        Ok(Self {
-            python,
-            folder,
-            process: None,
-            ports,
-        })
+        let ports = Ports { grpc: crate::actors::free_port(), http: crate::actors::free_port(), control: 0 };
+        Ok(Self { python, folder, process: None, ports })
     }
 
     /// Starts it, on the same ports as ever.
     pub fn begin(&mut self, fault: &str) {
         let mut command = Command::new(&self.python);
-        command
-            .arg(source("otlp_receiver.py"))
-            .arg("--out")
-            .arg(self.journal())
-            .args(["--fault", fault]);
+        command.arg(source("otlp_receiver.py")).arg("--out").arg(self.journal()).args(["--fault", fault]);
         command.args([
             "--grpc-port",
             &self.ports.grpc.to_string(),
@@ -85,11 +72,7 @@ impl Oracle {
         let line: Value =
             serde_json::from_str(&process.first_line(PATIENCE)).expect("the oracle prints JSON");
         let port = |key: &str| u16::try_from(line[key].as_u64().expect("a port")).expect("a port");
-        self.ports = Ports {
-            grpc: port("grpc"),
-            http: port("http"),
-            control: port("control"),
-        };
+        self.ports = Ports { grpc: port("grpc"), http: port("http"), control: port("control") };
         self.process = Some(process);
     }
 
@@ -126,20 +109,12 @@ impl Oracle {
 
     /// The log records of all requests that were answered as they should be.
     pub fn logs_taken(&self) -> Vec<Log> {
-        self.requests()
-            .iter()
-            .filter(|request| request.fault() == "none")
-            .flat_map(Request::logs)
-            .collect()
+        self.requests().iter().filter(|request| request.fault() == "none").flat_map(Request::logs).collect()
     }
 
     /// The data points of all requests that were answered as they should be.
     pub fn points_taken(&self) -> Vec<Point> {
-        self.requests()
-            .iter()
-            .filter(|request| request.fault() == "none")
-            .flat_map(Request::points)
-            .collect()
+        self.requests().iter().filter(|request| request.fault() == "none").flat_map(Request::points).collect()
     }
 
     fn journal(&self) -> PathBuf {
@@ -204,12 +179,8 @@ fn make_environment(folder: &Path, python: &Path) -> Result<(), String> {
     venv.args(["-m", "venv", "--clear"]).arg(folder);
     step(venv, "needs Python 3 with venv: install python3-venv")?;
     let mut pip = Command::new(python);
-    pip.args(["-m", "pip", "install", "--quiet", "--requirement"])
-        .arg(source("requirements.txt"));
-    step(
-        pip,
-        "needs the Python packages of integration/oracle/requirements.txt, and pip cannot install them",
-    )
+    pip.args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(source("requirements.txt"));
+    step(pip, "needs the Python packages of integration/oracle/requirements.txt, and pip cannot install them")
 }
 
 fn step(command: Command, lacking: &str) -> Result<(), String> {
@@ -217,17 +188,11 @@ fn step(command: Command, lacking: &str) -> Result<(), String> {
         return Err(lacking.to_owned());
     }
     let (status, process) = run("python", command, INSTALL_PATIENCE);
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("{lacking}: {}", last_line(&process.stderr())))
-    }
+    if status.success() { Ok(()) } else { Err(format!("{lacking}: {}", last_line(&process.stderr()))) }
 }
 
 fn last_line(text: &str) -> &str {
-    text.lines()
-        .rfind(|line| !line.trim().is_empty())
-        .unwrap_or_default()
+    text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default()
 }
 
 /// A file of the oracle's folder.

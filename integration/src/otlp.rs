@@ -56,8 +56,7 @@ pub struct Scope {
 impl Point {
     /// The value of an integer sum.
     pub fn integer(&self) -> u64 {
-        self.number("asInt")
-            .unwrap_or_else(|| panic!("not an integer point: {self:#?}"))
+        self.number("asInt").unwrap_or_else(|| panic!("not an integer point: {self:#?}"))
     }
 
     /// A 64-bit field of the point.
@@ -67,26 +66,18 @@ impl Point {
 
     /// An attribute as text, whatever its type.
     pub fn attribute(&self, key: &str) -> Option<String> {
-        self.attributes
-            .get(key)
-            .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+        self.attributes.get(key).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
     }
 }
 
 /// All log records of one message, in order.
 pub fn logs(message: &Value) -> Vec<Log> {
-    scoped(message, "resourceLogs", "scopeLogs", "logRecords")
-        .into_iter()
-        .map(log)
-        .collect()
+    scoped(message, "resourceLogs", "scopeLogs", "logRecords").into_iter().map(log).collect()
 }
 
 /// All data points of one message, in order.
 pub fn points(message: &Value) -> Vec<Point> {
-    scoped(message, "resourceMetrics", "scopeMetrics", "metrics")
-        .iter()
-        .flat_map(metric_points)
-        .collect()
+    scoped(message, "resourceMetrics", "scopeMetrics", "metrics").iter().flat_map(metric_points).collect()
 }
 
 /// How many Resources one message carries.
@@ -96,10 +87,8 @@ pub fn resources(message: &Value) -> usize {
 
 /// The first envelope without content; `None` when there is none, as it should be.
 pub fn empty_envelope(message: &Value) -> Option<String> {
-    let levels: [&[&str]; 2] = [
-        &["resourceLogs", "scopeLogs", "logRecords"],
-        &["resourceMetrics", "scopeMetrics", "metrics"],
-    ];
+    let levels: [&[&str]; 2] =
+        [&["resourceLogs", "scopeLogs", "logRecords"], &["resourceMetrics", "scopeMetrics", "metrics"]];
     if resources(message) == 0 {
         return Some("a message without Resources".to_owned());
     }
@@ -136,11 +125,7 @@ fn scoped<'a>(message: &'a Value, resources: &str, scopes: &str, items: &str) ->
         for scope in list(resource, scopes) {
             for item in list(scope, items) {
                 let scope = read_scope(resource, scope);
-                found.push(Scoped {
-                    resource: attributes(&resource["resource"]),
-                    scope,
-                    item,
-                });
+                found.push(Scoped { resource: attributes(&resource["resource"]), scope, item });
             }
         }
     }
@@ -148,9 +133,7 @@ fn scoped<'a>(message: &'a Value, resources: &str, scopes: &str, items: &str) ->
 }
 
 fn read_scope(resource: &Value, scope: &Value) -> Scope {
-    let schema = scope["schemaUrl"]
-        .as_str()
-        .or_else(|| resource["schemaUrl"].as_str());
+    let schema = scope["schemaUrl"].as_str().or_else(|| resource["schemaUrl"].as_str());
     Scope {
         name: text(&scope["scope"], "name"),
         version: text(&scope["scope"], "version"),
@@ -202,11 +185,7 @@ fn attributes(holder: &Value) -> Map<String, Value> {
     let mut flat = Map::new();
     for pair in list(holder, "attributes") {
         let before = flat.insert(text(pair, "key"), any_value(&pair["value"]));
-        assert!(
-            before.is_none(),
-            "the attribute {} comes twice: {holder}",
-            pair["key"]
-        );
+        assert!(before.is_none(), "the attribute {} comes twice: {holder}", pair["key"]);
     }
     flat
 }
@@ -216,10 +195,9 @@ fn any_value(value: &Value) -> Value {
         return Value::Null;
     };
     match kind.as_str() {
-        "intValue" => inner
-            .as_str()
-            .and_then(|text| text.parse::<i64>().ok())
-            .map_or(inner.clone(), Value::from),
+        "intValue" => {
+            inner.as_str().and_then(|text| text.parse::<i64>().ok()).map_or(inner.clone(), Value::from)
+        }
         "arrayValue" => list(inner, "values").iter().map(any_value).collect(),
         _ => inner.clone(),
     }
@@ -264,11 +242,7 @@ mod tests {
         for message in [message(json!(7), json!(5)), message(json!("7"), json!("5"))] {
             let log = logs(&message).remove(0);
             assert_eq!(
-                (
-                    log.event.pid(),
-                    log.event.timestamp,
-                    log.scope.schema_url.as_str()
-                ),
+                (log.event.pid(), log.event.timestamp, log.scope.schema_url.as_str()),
                 (Some(7), 5, "s")
             );
             assert_eq!(empty_envelope(&message), None);

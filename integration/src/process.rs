@@ -44,17 +44,9 @@ impl Process {
             .stderr(file("stderr"))
             .spawn()
             .unwrap_or_else(|error| {
-                panic!(
-                    "{name}: {} does not start: {error}",
-                    command.get_program().display()
-                )
+                panic!("{name}: {} does not start: {error}", command.get_program().display())
             });
-        Self {
-            name: name.to_owned(),
-            child,
-            folder,
-            read_to: Cell::new(0),
-        }
+        Self { name: name.to_owned(), child, folder, read_to: Cell::new(0) }
     }
 
     /// Its process id.
@@ -91,12 +83,7 @@ impl Process {
             let ended = self.ended().is_some();
             let text = self.stdout();
             let line = text.split_once('\n').map(|(line, _)| line.to_owned());
-            assert!(
-                line.is_some() || !ended,
-                "{} ended without a line: {}",
-                self.name,
-                self.stderr()
-            );
+            assert!(line.is_some() || !ended, "{} ended without a line: {}", self.name, self.stderr());
             line
         });
         line.unwrap_or_else(|| panic!("{} printed no line in {limit:?}: {}", self.name, self.stderr()))
@@ -146,16 +133,9 @@ pub fn run(name: &str, command: Command, limit: Duration) -> (ExitStatus, Proces
 /// A program of this workspace: beside the folder of the test executables.
 pub fn built(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the path of this test");
-    let folder = test
-        .parent()
-        .and_then(Path::parent)
-        .expect("test executables lie in target/<profile>/deps");
+    let folder = test.parent().and_then(Path::parent).expect("test executables lie in target/<profile>/deps");
     let path = folder.join(name);
-    assert!(
-        path.exists(),
-        "{} does not exist: build it first, `cargo build -p {name}`",
-        path.display()
-    );
+    assert!(path.exists(), "{} does not exist: build it first, `cargo build -p {name}`", path.display());
     path
 }
 
@@ -167,8 +147,7 @@ fn read_from(path: &Path, offset: usize) -> String {
     use std::io::{Read, Seek, SeekFrom};
     let mut bytes = Vec::new();
     let mut file = File::open(path).expect("the output file opens");
-    file.seek(SeekFrom::Start(offset as u64))
-        .expect("the output file seeks");
+    file.seek(SeekFrom::Start(offset as u64)).expect("the output file seeks");
     file.read_to_end(&mut bytes).expect("the output file reads");
     String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -14,9 +14,8 @@ pub fn is_known(key: &str) -> bool {
 
 /// A registry line such as `k8s.pod.label.<key>` names a whole family.
 fn names(line: &str, key: &str) -> bool {
-    line.strip_suffix("<key>").map_or(line == key, |family| {
-        key.len() > family.len() && key.starts_with(family)
-    })
+    line.strip_suffix("<key>")
+        .map_or(line == key, |family| key.len() > family.len() && key.starts_with(family))
 }
 
 #[cfg(test)]
@@ -28,15 +27,10 @@ mod tests {
     #[test]
     fn tells_known_from_unknown() {
         assert!(
-            [
-                "convis.close.reason",
-                "process.pid",
-                "k8s.pod.label.app",
-                "network.io.direction"
-            ]
-            .map(is_known)
-            .iter()
-            .all(|known| *known)
+            ["convis.close.reason", "process.pid", "k8s.pod.label.app", "network.io.direction"]
+                .map(is_known)
+                .iter()
+                .all(|known| *known)
         );
         assert!(
             !["process.pids", "net.peer.ip", "k8s.pod.label.", "pid"]

@@ -39,9 +39,7 @@ impl Series {
     /// The sum over all series that carry these attributes.
     pub fn sum(&self, wanted: &[(&str, &str)]) -> u64 {
         let fits = |point: &&Point| {
-            wanted
-                .iter()
-                .all(|(key, value)| point.attribute(key).as_deref() == Some(*value))
+            wanted.iter().all(|(key, value)| point.attribute(key).as_deref() == Some(*value))
         };
         self.0.iter().filter(fits).map(Point::integer).sum()
     }
@@ -53,15 +51,8 @@ fn identity(point: &Point) -> String {
 
 fn follows(point: &Point, before: &Point) {
     assert_eq!(point.data["aggregationTemporality"], CUMULATIVE, "{point:#?}");
-    assert_eq!(
-        point.number("startTimeUnixNano"),
-        before.number("startTimeUnixNano"),
-        "{point:#?}"
-    );
-    assert!(
-        point.number("timeUnixNano") > before.number("timeUnixNano"),
-        "{before:#?} then {point:#?}"
-    );
+    assert_eq!(point.number("startTimeUnixNano"), before.number("startTimeUnixNano"), "{point:#?}");
+    assert!(point.number("timeUnixNano") > before.number("timeUnixNano"), "{before:#?} then {point:#?}");
     if point.kind == "sum" && point.data.get("isMonotonic").is_some_and(|monotonic| monotonic == true) {
         assert!(point.integer() >= before.integer(), "{before:#?} then {point:#?}");
     }
@@ -93,22 +84,11 @@ pub fn check(points: &[Point], truth: &Truth) {
             total(|end| end.read),
             "{role:?} {io:#?}"
         );
-        assert_eq!(
-            series("convis.tcp.connection.opened").sum(&[role]),
-            count,
-            "opened, {role:?}"
-        );
-        assert_eq!(
-            series("convis.tcp.connection.active").sum(&[role]),
-            0,
-            "active, {role:?}"
-        );
+        assert_eq!(series("convis.tcp.connection.opened").sum(&[role]), count, "opened, {role:?}");
+        assert_eq!(series("convis.tcp.connection.active").sum(&[role]), 0, "active, {role:?}");
 
         let closed = series("convis.tcp.connection.closed");
-        let first = reports
-            .iter()
-            .filter(|end| end.closed_first == Some(true))
-            .count() as u64;
+        let first = reports.iter().filter(|end| end.closed_first == Some(true)).count() as u64;
         assert_eq!(
             closed.sum(&[role, ("convis.close.reason", "local_close")]),
             first,
@@ -124,26 +104,11 @@ pub fn check(points: &[Point], truth: &Truth) {
 
 /// Panics if an observed point is not as every one must be.
 pub fn check_form(point: &Point) {
-    assert_eq!(
-        point.resource.get("process.pid"),
-        None,
-        "no pid on metrics by default: {point:#?}"
-    );
+    assert_eq!(point.resource.get("process.pid"), None, "no pid on metrics by default: {point:#?}");
     let started = point.number("startTimeUnixNano");
-    assert!(
-        started.is_some_and(|time| time > 0) && started < point.number("timeUnixNano"),
-        "{point:#?}"
-    );
-    for key in [
-        "client.port",
-        "network.peer.address",
-        "network.local.address",
-        "convis.connection.id",
-    ] {
-        assert!(
-            !point.attributes.contains_key(key),
-            "{key} is not bounded: {point:#?}"
-        );
+    assert!(started.is_some_and(|time| time > 0) && started < point.number("timeUnixNano"), "{point:#?}");
+    for key in ["client.port", "network.peer.address", "network.local.address", "convis.connection.id"] {
+        assert!(!point.attributes.contains_key(key), "{key} is not bounded: {point:#?}");
     }
     if let Some(unit) = unit_of(&point.metric) {
         assert_eq!(point.unit, unit, "{point:#?}");
@@ -152,12 +117,7 @@ pub fn check_form(point: &Point) {
 
 /// Panics unless a point of a known process names it.
 pub fn check_owner(point: &Point) {
-    for key in [
-        "host.name",
-        "service.name",
-        "service.instance.id",
-        "process.executable.name",
-    ] {
+    for key in ["host.name", "service.name", "service.instance.id", "process.executable.name"] {
         assert!(point.resource.contains_key(key), "{key} is missing: {point:#?}");
     }
 }

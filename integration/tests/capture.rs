@@ -1,8 +1,5 @@
 //! What convis says about single connections, against what their own sockets did.
-#![expect(
-    clippy::expect_used,
-    reason = "what does not go as planned fails the test, with its message"
-)]
+#![expect(clippy::expect_used, reason = "what does not go as planned fails the test, with its message")]
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -23,12 +20,7 @@ const SIZES: [u64; 6] = [0, 1, 1000, 65_536, 1_000_000, 50_000_000];
 const EVENTS_OF_A_CONNECTION: usize = 4;
 
 fn both_ways(size: u64, first: Side) -> Exchange {
-    Exchange {
-        send: size,
-        expect: size,
-        first,
-        ..Exchange::default()
-    }
+    Exchange { send: size, expect: size, first, ..Exchange::default() }
 }
 
 /// Plays all scenes under one convis and gives the ends it reported, in pairs with what they should be.
@@ -41,15 +33,8 @@ fn observe(scenes: &[Scene]) -> Vec<(End, Report)> {
     let stopped = convis.stop();
     let ends_of = |truth: &Truth| -> Vec<(End, Report)> {
         let events = stopped.events_at(truth.server.port());
-        assert_eq!(
-            events.len(),
-            EVENTS_OF_A_CONNECTION * truth.clients.len(),
-            "nothing else: {events:#?}"
-        );
-        truth
-            .ends()
-            .map(|report| (ends::find(&events, report), report.clone()))
-            .collect()
+        assert_eq!(events.len(), EVENTS_OF_A_CONNECTION * truth.clients.len(), "nothing else: {events:#?}");
+        truth.ends().map(|report| (ends::find(&events, report), report.clone())).collect()
     };
     truths.iter().flat_map(ends_of).collect()
 }
@@ -59,24 +44,17 @@ fn observe_orderly(scenes: &[Scene]) -> Vec<(End, Report)> {
     let ends = observe(scenes);
     for (end, report) in &ends {
         let other = ends.iter().map(|(_, other)| other);
-        let other = other
-            .filter(|other| other.side != report.side)
-            .find(|other| other.peer == report.local);
+        let other = other.filter(|other| other.side != report.side).find(|other| other.peer == report.local);
         ends::check(end, report, other.expect("a connection has two ends"));
     }
-    let ids: BTreeSet<&str> = ends
-        .iter()
-        .map(|(end, _)| end.opened.text("convis.connection.id"))
-        .collect();
+    let ids: BTreeSet<&str> = ends.iter().map(|(end, _)| end.opened.text("convis.connection.id")).collect();
     assert_eq!(ids.len(), ends.len(), "every end has an id of its own");
     ends
 }
 
 fn sizes_and_closers(listen: &str) -> Vec<Scene> {
     let closers = [Side::Client, Side::Server];
-    let exchanges = SIZES
-        .into_iter()
-        .flat_map(|size| closers.map(|first| both_ways(size, first)));
+    let exchanges = SIZES.into_iter().flat_map(|size| closers.map(|first| both_ways(size, first)));
     exchanges.map(|exchange| Scene::one(listen, exchange)).collect()
 }
 
@@ -106,16 +84,10 @@ fn mapped_addresses_are_written_as_ipv4() {
     need!(root());
     let _turn = turns::together();
     let reach: IpAddr = "::ffff:127.0.0.1".parse().unwrap();
-    let scene = Scene {
-        reach: Some(reach),
-        ..Scene::one("[::]:0", both_ways(1000, Side::Client))
-    };
+    let scene = Scene { reach: Some(reach), ..Scene::one("[::]:0", both_ways(1000, Side::Client)) };
     let ends = observe_orderly(&[scene]);
     assert_eq!(ends.len(), 2);
-    assert!(
-        ends.iter()
-            .all(|(end, _)| end.opened.text("network.local.address") == "127.0.0.1")
-    );
+    assert!(ends.iter().all(|(end, _)| end.opened.text("network.local.address") == "127.0.0.1"));
 }
 
 /// Scenario: one direction ends long before the other.
@@ -124,14 +96,8 @@ fn mapped_addresses_are_written_as_ipv4() {
 fn a_half_closed_connection_counts_to_the_end() {
     need!(root());
     let _turn = turns::together();
-    let half = |first| Exchange {
-        half_close: true,
-        ..both_ways(1_000_000, first)
-    };
-    let early = Exchange {
-        send: 10,
-        ..half(Side::Client)
-    };
+    let half = |first| Exchange { half_close: true, ..both_ways(1_000_000, first) };
+    let early = Exchange { send: 10, ..half(Side::Client) };
     observe_orderly(&[
         Scene::one("127.0.0.1:0", half(Side::Client)),
         Scene::one("127.0.0.1:0", half(Side::Server)),
@@ -146,15 +112,7 @@ fn durations_are_the_connections_own() {
     need!(root());
     let _turn = turns::together();
     let hold = Duration::from_millis(500);
-    let scene = |first| {
-        Scene::one(
-            "127.0.0.1:0",
-            Exchange {
-                hold,
-                ..both_ways(10, first)
-            },
-        )
-    };
+    let scene = |first| Scene::one("127.0.0.1:0", Exchange { hold, ..both_ways(10, first) });
     for (end, report) in observe_orderly(&[scene(Side::Client), scene(Side::Server)]) {
         let duration = end.closed.seconds("convis.connection.duration");
         assert!((0.495..1.5).contains(&duration), "{duration} s: {report:?}");
@@ -168,10 +126,7 @@ fn processes_that_live_milliseconds_are_named() {
     need!(root());
     let _turn = turns::together();
     let convis = Convis::start::<&str>(&[]);
-    let scene = Scene {
-        count: 50,
-        ..Scene::one("127.0.0.1:0", both_ways(10, Side::Client))
-    };
+    let scene = Scene { count: 50, ..Scene::one("127.0.0.1:0", both_ways(10, Side::Client)) };
     let truth = scene.play_by_one_process_each();
     let port = truth.server.port();
     convis.wait_for_events(port, EVENTS_OF_A_CONNECTION * scene.count);
@@ -191,15 +146,8 @@ fn processes_that_live_milliseconds_are_named() {
 fn resets_are_told_apart() {
     need!(root());
     let _turn = turns::together();
-    let client_resets = Exchange {
-        expect: 1000,
-        linger0: true,
-        ..Exchange::default()
-    };
-    let server_resets = Exchange {
-        first: Side::Server,
-        ..client_resets.mirrored()
-    };
+    let client_resets = Exchange { expect: 1000, linger0: true, ..Exchange::default() };
+    let server_resets = Exchange { first: Side::Server, ..client_resets.mirrored() };
     for exchange in [client_resets, server_resets] {
         let ends = observe(&[Scene::one("127.0.0.1:0", exchange.clone())]);
         let (resetting, suffering): (Vec<_>, Vec<_>) =
@@ -210,13 +158,9 @@ fn resets_are_told_apart() {
         assert_eq!(resetting.number("convis.bytes.received"), 1000);
         assert_eq!(resetting.number("convis.bytes.sent"), 0);
         let sent = suffering.number("convis.bytes.sent");
-        let unacked = suffering
-            .try_get("convis.bytes.unacked")
-            .map_or(0, |_| suffering.number("convis.bytes.unacked"));
-        assert!(
-            sent <= 1000 && 1000 <= sent + unacked,
-            "{sent} sent, {unacked} unacknowledged"
-        );
+        let unacked =
+            suffering.try_get("convis.bytes.unacked").map_or(0, |_| suffering.number("convis.bytes.unacked"));
+        assert!(sent <= 1000 && 1000 <= sent + unacked, "{sent} sent, {unacked} unacknowledged");
     }
 }
 
@@ -231,12 +175,7 @@ fn a_refused_connect_fails_once() {
         let to = SocketAddr::new(address, free_port());
         let convis = Convis::start::<&str>(&[]);
         let from = vec![SocketAddr::new(address, 0)];
-        let report = Scene {
-            from,
-            ..Scene::one("127.0.0.1:0", Exchange::default())
-        }
-        .connect(to)
-        .remove(0);
+        let report = Scene { from, ..Scene::one("127.0.0.1:0", Exchange::default()) }.connect(to).remove(0);
         assert_eq!(report.result, "ECONNREFUSED");
         convis.wait_for_events(to.port(), 1);
 
@@ -260,32 +199,20 @@ fn a_connection_older_than_convis_is_known() {
     need!(root());
     let _turn = turns::together();
     let hold = Duration::from_secs(3);
-    let scene = Scene::one(
-        "127.0.0.1:0",
-        Exchange {
-            hold,
-            ..both_ways(1000, Side::Client)
-        },
-    );
+    let scene = Scene::one("127.0.0.1:0", Exchange { hold, ..both_ways(1000, Side::Client) });
     let playing = thread::spawn(move || scene.play());
     thread::sleep(Duration::from_millis(500));
     let convis = Convis::start::<&str>(&[]);
     let capturing = unix_nanos();
     let truth = playing.join().expect("the scene plays to its end");
     let port = truth.server.port();
-    assert!(
-        truth.clients[0].closing > capturing,
-        "convis took longer to start than the connection lasted"
-    );
+    assert!(truth.clients[0].closing > capturing, "convis took longer to start than the connection lasted");
     convis.wait_for_events(port, 2);
 
     let events = convis.stop().events_at(port);
     assert_eq!(events.len(), 2, "{events:#?}");
     for report in truth.ends() {
-        let closed = events
-            .iter()
-            .find(|event| event.local() == report.local)
-            .expect("each end closes");
+        let closed = events.iter().find(|event| event.local() == report.local).expect("each end closes");
         assert_eq!(closed.name, CLOSED);
         assert_eq!(closed.get("convis.connection.preexisting"), true);
         assert_eq!(closed.number("convis.bytes.sent"), 1000);

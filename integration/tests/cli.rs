@@ -37,10 +37,7 @@ fn refuses(arguments: &[&str], words: &[&str]) {
 /// Guarantees: exit code 64, one line that names the sinks there are.
 #[test]
 fn an_unknown_sink_is_refused() {
-    refuses(
-        &["--sink", "kafka"],
-        &["kafka", "stdout", "otlp"],
-    );
+    refuses(&["--sink", "kafka"], &["kafka", "stdout", "otlp"]);
 }
 
 /// Scenario: a key that the sink does not have.
@@ -59,14 +56,8 @@ fn an_unknown_key_is_refused() {
 #[test]
 fn a_bad_value_is_refused() {
     refuses(&["--sink", "otlp,endpoint=http://[::1"], &["endpoint"]);
-    refuses(
-        &["--sink", "otlp,endpoint=ftp://127.0.0.1:21"],
-        &["endpoint", "http"],
-    );
-    refuses(
-        &["--sink", "otlp,protocol=carrier-pigeon"],
-        &["protocol", "grpc", "http/protobuf"],
-    );
+    refuses(&["--sink", "otlp,endpoint=ftp://127.0.0.1:21"], &["endpoint", "http"]);
+    refuses(&["--sink", "otlp,protocol=carrier-pigeon"], &["protocol", "grpc", "http/protobuf"]);
     refuses(&["--sink", "stdout,format=xml"], &["format", "table", "json"]);
     refuses(&["--interval", "soon"], &["--interval"]);
     refuses(&["--events", "opened,gone"], &["--events", "opened", "closed", "failed"]);
@@ -89,14 +80,8 @@ fn a_missing_value_is_refused() {
 /// Guarantees: exit code 64, one line that names the variable or the reason.
 #[test]
 fn a_missing_source_is_refused() {
-    refuses(
-        &["--sink", "newrelic,account=1,key=${env:CONVIS_TEST_UNSET}"],
-        &["CONVIS_TEST_UNSET"],
-    );
-    refuses(
-        &["--sink", "newrelic,account=1,key=@/nonexistent/key"],
-        &["No such file"],
-    );
+    refuses(&["--sink", "newrelic,account=1,key=${env:CONVIS_TEST_UNSET}"], &["CONVIS_TEST_UNSET"]);
+    refuses(&["--sink", "newrelic,account=1,key=@/nonexistent/key"], &["No such file"]);
 }
 
 /// Scenario: a user without any capability runs convis.
@@ -113,21 +98,10 @@ fn without_capabilities_it_says_what_to_grant() {
     let copy = folder.path().join("convis");
     fs::copy(convis::binary(), &copy).unwrap();
     let mut command = Command::new("setpriv");
-    command
-        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
-        .arg(copy);
+    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(copy);
 
-    let (code, stderr) = outcome(
-        command,
-        &[
-            "--sink",
-            "stdout,format=json",
-            "--admin",
-            "off",
-            "--duration",
-            "1s",
-        ],
-    );
+    let (code, stderr) =
+        outcome(command, &["--sink", "stdout,format=json", "--admin", "off", "--duration", "1s"]);
     assert_eq!(code, Some(NOT_PERMITTED), "{stderr}");
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
     for word in ["CAP_BPF", "CAP_PERFMON", "sudo"] {
@@ -143,20 +117,10 @@ fn a_duration_ends_the_run() {
     let _turn = turns::together();
     let started = now();
     let convis = Convis::start(&["--duration", "2s"]);
-    let truth = Scene::one(
-        "127.0.0.1:0",
-        Exchange {
-            send: 10,
-            ..Exchange::default()
-        },
-    )
-    .play();
+    let truth = Scene::one("127.0.0.1:0", Exchange { send: 10, ..Exchange::default() }).play();
     let stopped = convis.wait();
     let took = started.elapsed();
-    assert!(
-        (Duration::from_secs(2)..Duration::from_secs(6)).contains(&took),
-        "it took {took:?}"
-    );
+    assert!((Duration::from_secs(2)..Duration::from_secs(6)).contains(&took), "it took {took:?}");
     assert_eq!(stopped.events_at(truth.server.port()).len(), 4);
     summarizes(&stopped.stderr);
 }
@@ -168,17 +132,8 @@ fn sigterm_flushes() {
     need!(root());
     let _turn = turns::together();
     let convis = Convis::start::<&str>(&[]);
-    let truth = Scene {
-        count: 20,
-        ..Scene::one(
-            "127.0.0.1:0",
-            Exchange {
-                send: 10,
-                ..Exchange::default()
-            },
-        )
-    }
-    .play();
+    let truth =
+        Scene { count: 20, ..Scene::one("127.0.0.1:0", Exchange { send: 10, ..Exchange::default() }) }.play();
     let stopped = convis.stop();
     assert_eq!(stopped.events_at(truth.server.port()).len(), 80);
     summarizes(&stopped.stderr);
@@ -186,10 +141,7 @@ fn sigterm_flushes() {
 
 fn summarizes(stderr: &str) {
     let last = stderr.lines().last().unwrap_or_default();
-    assert!(
-        last.contains("seen") && last.contains("dropped"),
-        "no summary at the end: {stderr}"
-    );
+    assert!(last.contains("seen") && last.contains("dropped"), "no summary at the end: {stderr}");
 }
 
 /// Scenario: `--admin off`.
@@ -198,44 +150,26 @@ fn summarizes(stderr: &str) {
 fn the_admin_port_can_be_off() {
     need!(root());
     let mut command = convis::command();
-    command.args([
-        "--sink",
-        "stdout,format=json",
-        "--admin",
-        "off",
-        "--duration",
-        "1s",
-    ]);
+    command.args(["--sink", "stdout,format=json", "--admin", "off", "--duration", "1s"]);
     let mut process = convis_integration::process::Process::start("convis", command);
     std::thread::sleep(Duration::from_millis(700));
     let sockets: Vec<_> = fs::read_dir(format!("/proc/{}/fd", process.pid())).map_or_else(
         |_| Vec::new(),
-        |entries| {
-            entries
-                .flatten()
-                .filter_map(|entry| fs::read_link(entry.path()).ok())
-                .collect()
-        },
+        |entries| entries.flatten().filter_map(|entry| fs::read_link(entry.path()).ok()).collect(),
     );
-    let listening = sockets
-        .iter()
-        .filter(|target| is_tcp_socket(process.pid(), &target.to_string_lossy()))
-        .count();
+    let listening =
+        sockets.iter().filter(|target| is_tcp_socket(process.pid(), &target.to_string_lossy())).count();
     assert_eq!(listening, 0, "{sockets:?}");
     assert!(process.wait(PATIENCE).success(), "{}", process.stderr());
 }
 
 /// Whether a link such as `socket:[123]` is among the process' TCP sockets.
 fn is_tcp_socket(pid: u32, target: &str) -> bool {
-    let Some(inode) = target
-        .strip_prefix("socket:[")
-        .and_then(|rest| rest.strip_suffix(']'))
-    else {
+    let Some(inode) = target.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']')) else {
         return false;
     };
     ["tcp", "tcp6"].iter().any(|table| {
         let text = fs::read_to_string(format!("/proc/{pid}/net/{table}")).unwrap_or_default();
-        text.lines()
-            .any(|line| line.split_whitespace().nth(9) == Some(inode))
+        text.lines().any(|line| line.split_whitespace().nth(9) == Some(inode))
     })
 }

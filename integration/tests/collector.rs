@@ -31,23 +31,11 @@ fn sample_pipelines_are_valid() {
 /// Sends ten connections through a Collector and compares the file it writes.
 fn passes_through(protocol: &str) {
     let collector = need!(Collector::start());
-    let port = if protocol == "grpc" {
-        collector.grpc
-    } else {
-        collector.http
-    };
+    let port = if protocol == "grpc" { collector.grpc } else { collector.http };
     let sink = format!("otlp,endpoint=http://127.0.0.1:{port},protocol={protocol},compression=gzip");
     let convis = Convis::start(&["--interval", "1s", "--sink", &sink]);
-    let exchange = Exchange {
-        send: 54_321,
-        expect: 9_876,
-        ..Exchange::default()
-    };
-    let truth = Scene {
-        count: CONNECTIONS,
-        ..Scene::one("127.0.0.1:0", exchange)
-    }
-    .play();
+    let exchange = Exchange { send: 54_321, expect: 9_876, ..Exchange::default() };
+    let truth = Scene { count: CONNECTIONS, ..Scene::one("127.0.0.1:0", exchange) }.play();
     sleep(Duration::from_millis(1200));
     let stopped = convis.stop();
     assert!(stopped.status.success(), "{}", stopped.stderr);

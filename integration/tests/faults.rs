@@ -32,37 +32,19 @@ struct Bench {
 impl Bench {
     fn start(oracle: Oracle) -> Self {
         let ports = oracle.ports();
-        let grpc = format!(
-            "otlp,endpoint=http://127.0.0.1:{},protocol=grpc,timeout=2s",
-            ports.grpc
-        );
-        let http = format!(
-            "otlp,endpoint=http://127.0.0.1:{},protocol=http/protobuf,timeout=2s",
-            ports.http
-        );
+        let grpc = format!("otlp,endpoint=http://127.0.0.1:{},protocol=grpc,timeout=2s", ports.grpc);
+        let http = format!("otlp,endpoint=http://127.0.0.1:{},protocol=http/protobuf,timeout=2s", ports.http);
         let convis = Convis::start(&["--interval", "1s", "--sink", &grpc, "--sink", &http]);
         Self { oracle, convis }
     }
 
     /// Traffic, whose events must show on stdout whatever the other sinks are in for.
     fn traffic_seen_promptly(&self) -> Truth {
-        let exchange = Exchange {
-            send: 1000,
-            expect: 2000,
-            ..Exchange::default()
-        };
-        let truth = Scene {
-            count: CONNECTIONS,
-            ..Scene::one("127.0.0.1:0", exchange)
-        }
-        .play();
+        let exchange = Exchange { send: 1000, expect: 2000, ..Exchange::default() };
+        let truth = Scene { count: CONNECTIONS, ..Scene::one("127.0.0.1:0", exchange) }.play();
         let ended = now();
         let events = self.convis.wait_for_events(truth.server.port(), EVENTS);
-        assert!(
-            ended.elapsed() < PROMPT,
-            "stdout was held up for {:?}",
-            ended.elapsed()
-        );
+        assert!(ended.elapsed() < PROMPT, "stdout was held up for {:?}", ended.elapsed());
         assert_eq!(events.len(), EVENTS, "{events:#?}");
         truth
     }
@@ -118,12 +100,7 @@ impl Bench {
 }
 
 fn dropped(ledger: &Ledger, sink: &str, reason: &str) -> f64 {
-    ledger
-        .sum(
-            "convis_events_dropped_total",
-            &[("stage", sink), ("reason", reason)],
-        )
-        .unwrap_or_default()
+    ledger.sum("convis_events_dropped_total", &[("stage", sink), ("reason", reason)]).unwrap_or_default()
 }
 
 /// A fault that passes: nothing may be lost by it.
@@ -136,9 +113,7 @@ fn delivered_after(oracle: Oracle, fault_to_heal: Option<Duration>) {
     }
     bench.wait_for_delivery(&truth);
     for (sink, _) in SINKS {
-        bench.wait_for_accounts(sink, |account| {
-            account.sent >= EVENTS as f64 && account.dropped < 0.5
-        });
+        bench.wait_for_accounts(sink, |account| account.sent >= EVENTS as f64 && account.dropped < 0.5);
     }
     bench.stop();
 }
@@ -152,9 +127,7 @@ fn a_receiver_that_comes_late_gets_everything() {
     let mut bench = Bench::start(need!(Oracle::absent()));
     let truth = bench.traffic_seen_promptly();
     for (sink, _) in SINKS {
-        bench.wait_for_accounts(sink, |account| {
-            account.queued >= EVENTS as f64 && account.dropped < 0.5
-        });
+        bench.wait_for_accounts(sink, |account| account.queued >= EVENTS as f64 && account.dropped < 0.5);
     }
     sleep(Duration::from_secs(1));
     bench.oracle.begin("none");
@@ -185,10 +158,7 @@ fn a_receiver_may_go_and_return() {
 fn unavailability_passes() {
     need!(root());
     let _turn = turns::together();
-    delivered_after(
-        need!(Oracle::start("unavailable:1")),
-        Some(Duration::from_secs(2)),
-    );
+    delivered_after(need!(Oracle::start("unavailable:1")), Some(Duration::from_secs(2)));
 }
 
 /// Scenario: the first four requests fail.
@@ -218,9 +188,7 @@ fn a_slow_receiver_gets_everything_once() {
     let bench = Bench::start(need!(Oracle::start("slow:1")));
     let truth = bench.traffic_seen_promptly();
     for (sink, transport) in SINKS {
-        bench.wait_for_accounts(sink, |account| {
-            account.sent >= EVENTS as f64 && account.dropped < 0.5
-        });
+        bench.wait_for_accounts(sink, |account| account.sent >= EVENTS as f64 && account.dropped < 0.5);
         let received = bench.received(transport, "slow", &truth);
         assert!(
             received.len() == EVENTS && received.values().all(|times| *times == 1),
@@ -298,31 +266,14 @@ fn stopping_does_not_wait_for_a_dead_receiver() {
     need!(root());
     let _turn = turns::together();
     let oracle = need!(Oracle::absent());
-    let sink = format!(
-        "otlp,endpoint=http://127.0.0.1:{},protocol=grpc",
-        oracle.ports().grpc
-    );
+    let sink = format!("otlp,endpoint=http://127.0.0.1:{},protocol=grpc", oracle.ports().grpc);
     let convis = Convis::start(&["--shutdown-timeout", "2s", "--sink", &sink]);
-    let truth = Scene::one(
-        "127.0.0.1:0",
-        Exchange {
-            send: 1,
-            ..Exchange::default()
-        },
-    )
-    .play();
+    let truth = Scene::one("127.0.0.1:0", Exchange { send: 1, ..Exchange::default() }).play();
     convis.wait_for_events(truth.server.port(), 4);
     let asked = now();
     let stopped = convis.stop();
-    assert!(
-        asked.elapsed() < Duration::from_secs(6),
-        "it took {:?}",
-        asked.elapsed()
-    );
+    assert!(asked.elapsed() < Duration::from_secs(6), "it took {:?}", asked.elapsed());
     assert!(stopped.status.success(), "{}: {}", stopped.status, stopped.stderr);
     let summary = stopped.stderr.lines().last().unwrap_or_default();
-    assert!(
-        summary.contains("otlp"),
-        "the summary names the sink that lost: {summary:?}"
-    );
+    assert!(summary.contains("otlp"), "the summary names the sink that lost: {summary:?}");
 }

@@ -1,8 +1,5 @@
 //! Nothing is lost when connections come as fast as the machine makes them.
-#![expect(
-    clippy::expect_used,
-    reason = "what does not go as planned fails the test, with its message"
-)]
+#![expect(clippy::expect_used, reason = "what does not go as planned fails the test, with its message")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,17 +19,8 @@ const ANSWERED: u64 = 200;
 const SETTLED: Duration = Duration::from_secs(30);
 
 fn flood(count: usize) -> Truth {
-    let exchange = Exchange {
-        send: SENT,
-        expect: ANSWERED,
-        ..Exchange::default()
-    };
-    let truth = Scene {
-        count,
-        parallel: 4,
-        ..Scene::one("127.0.0.1:0", exchange)
-    }
-    .play();
+    let exchange = Exchange { send: SENT, expect: ANSWERED, ..Exchange::default() };
+    let truth = Scene { count, parallel: 4, ..Scene::one("127.0.0.1:0", exchange) }.play();
     let failed: Vec<_> = truth.ends().filter(|end| end.result != "ok").collect();
     assert!(failed.is_empty(), "the flood itself must be whole: {failed:#?}");
     truth
@@ -53,10 +41,8 @@ fn settle(convis: Convis, truth: &Truth) -> (Ledger, Stopped) {
 
 fn check_whole(events: &[Event], truth: &Truth) {
     for (role, sent, received) in [("client", SENT, ANSWERED), ("server", ANSWERED, SENT)] {
-        let mine: Vec<&Event> = events
-            .iter()
-            .filter(|event| event.text("convis.connection.role") == role)
-            .collect();
+        let mine: Vec<&Event> =
+            events.iter().filter(|event| event.text("convis.connection.role") == role).collect();
         let named = |name| mine.iter().filter(move |event| event.name == name);
         let total = |key: &str| named(CLOSED).map(|event| event.number(key)).sum::<u64>();
         let count = truth.clients.len();
@@ -76,16 +62,10 @@ fn check_whole(events: &[Event], truth: &Truth) {
 fn check_pairs(events: &[Event]) {
     let mut by_id: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for event in events {
-        by_id
-            .entry(event.text("convis.connection.id"))
-            .or_default()
-            .push(&event.name);
+        by_id.entry(event.text("convis.connection.id")).or_default().push(&event.name);
     }
-    let odd: Vec<_> = by_id
-        .iter()
-        .filter(|(_, names)| names.as_slice() != [OPENED, CLOSED])
-        .take(5)
-        .collect();
+    let odd: Vec<_> =
+        by_id.iter().filter(|(_, names)| names.as_slice() != [OPENED, CLOSED]).take(5).collect();
     assert!(odd.is_empty(), "{odd:#?}");
 }
 
@@ -98,15 +78,8 @@ fn check_ports(events: &[Event], truth: &Truth) {
     for report in truth.ends() {
         *seen.entry(u64::from(report.client().port())).or_default() -= 2;
     }
-    let wrong: Vec<_> = seen
-        .iter()
-        .filter(|(_, balance)| **balance != 0)
-        .take(5)
-        .collect();
-    assert!(
-        wrong.is_empty(),
-        "client ports and the surplus of events: {wrong:?}"
-    );
+    let wrong: Vec<_> = seen.iter().filter(|(_, balance)| **balance != 0).take(5).collect();
+    assert!(wrong.is_empty(), "client ports and the surplus of events: {wrong:?}");
 }
 
 /// Scenario: 20,000 connections as fast as two processes can, with default settings.
@@ -121,10 +94,7 @@ fn a_flood_is_reported_whole() {
     let (ledger, stopped) = settle(convis, &truth);
     check_whole(&stopped.events_at(truth.server.port()), &truth);
     assert!(ledger.dropped() < 0.5, "{ledger:#?}");
-    assert!(
-        KINDS.iter().all(|kind| ledger.kind(kind).balances()),
-        "{ledger:#?}"
-    );
+    assert!(KINDS.iter().all(|kind| ledger.kind(kind).balances()), "{ledger:#?}");
     assert!(ledger.sink("stdout").balances(), "{ledger:#?}");
 }
 
@@ -139,8 +109,5 @@ fn a_full_ring_loses_nothing() {
     let (ledger, stopped) = settle(convis, &truth);
     check_whole(&stopped.events_at(truth.server.port()), &truth);
     assert!(ledger.dropped() < 0.5, "{ledger:#?}");
-    assert!(
-        KINDS.iter().all(|kind| ledger.kind(kind).balances()),
-        "{ledger:#?}"
-    );
+    assert!(KINDS.iter().all(|kind| ledger.kind(kind).balances()), "{ledger:#?}");
 }

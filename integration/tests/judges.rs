@@ -12,18 +12,12 @@ use convis_integration::{ends, sums, turns};
 use serde_json::{Map, Value, json};
 
 fn scene() -> Truth {
-    let exchange = Exchange {
-        send: 1000,
-        expect: 500,
-        ..Exchange::default()
-    };
+    let exchange = Exchange { send: 1000, expect: 500, ..Exchange::default() };
     Scene::one("127.0.0.1:0", exchange).play()
 }
 
 fn object(value: Value) -> Map<String, Value> {
-    let Value::Object(map) = value else {
-        panic!("an object")
-    };
+    let Value::Object(map) = value else { panic!("an object") };
     map
 }
 
@@ -65,10 +59,7 @@ fn perfect(report: &Report) -> [Event; 2] {
         resource: resource.clone(),
         attributes,
     };
-    [
-        event(OPENED, report.opened, opened),
-        event(CLOSED, report.ended, closed),
-    ]
+    [event(OPENED, report.opened, opened), event(CLOSED, report.ended, closed)]
 }
 
 fn judge(events: &[Event], truth: &Truth) -> bool {
@@ -106,11 +97,7 @@ fn every_deviation_of_an_event_is_found() {
             };
             holder.insert(key.clone(), value);
             let free = key == "convis.network.namespace" || key == "convis.tcp.handshake.duration";
-            assert!(
-                free || !judge(&wrong, &truth),
-                "{key} of {} may be anything",
-                event.name
-            );
+            assert!(free || !judge(&wrong, &truth), "{key} of {} may be anything", event.name);
         }
         let late = |by: u64| {
             let mut wrong = events.clone();
@@ -142,31 +129,12 @@ fn metrics(truth: &Truth, time: u64, surplus: u64) -> Value {
     };
     for report in truth.ends() {
         let role = report.side.to_string();
-        let reason = if report.closed_first == Some(true) {
-            "local_close"
-        } else {
-            "peer_close"
-        };
+        let reason = if report.closed_first == Some(true) { "local_close" } else { "peer_close" };
         let direction = |direction| Some(("network.io.direction", direction));
-        sum(
-            "convis.tcp.connection.io",
-            report.written + surplus,
-            &role,
-            direction("transmit"),
-        );
-        sum(
-            "convis.tcp.connection.io",
-            report.read,
-            &role,
-            direction("receive"),
-        );
+        sum("convis.tcp.connection.io", report.written + surplus, &role, direction("transmit"));
+        sum("convis.tcp.connection.io", report.read, &role, direction("receive"));
         sum("convis.tcp.connection.opened", 1, &role, None);
-        sum(
-            "convis.tcp.connection.closed",
-            1 + surplus,
-            &role,
-            Some(("convis.close.reason", reason)),
-        );
+        sum("convis.tcp.connection.closed", 1 + surplus, &role, Some(("convis.close.reason", reason)));
     }
     json!({"resourceMetrics": [{"resource": {}, "scopeMetrics": [{"metrics": metrics}]}]})
 }
@@ -184,12 +152,6 @@ fn every_deviation_of_a_sum_is_found() {
     assert!(judge(&[metrics(&truth, 10, 0), metrics(&truth, 20, 0)]));
     assert!(!judge(&[]));
     assert!(!judge(&[metrics(&truth, 10, 1)]));
-    assert!(
-        !judge(&[metrics(&truth, 10, 1), metrics(&truth, 20, 0)]),
-        "backwards"
-    );
-    assert!(
-        !judge(&[metrics(&truth, 20, 0), metrics(&truth, 20, 0)]),
-        "twice at one instant"
-    );
+    assert!(!judge(&[metrics(&truth, 10, 1), metrics(&truth, 20, 0)]), "backwards");
+    assert!(!judge(&[metrics(&truth, 20, 0), metrics(&truth, 20, 0)]), "twice at one instant");
 }

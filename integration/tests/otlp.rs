@@ -32,20 +32,12 @@ impl Arrived {
 
     fn events(&self) -> Vec<Event> {
         let port = self.truth.server.port();
-        self.logs()
-            .into_iter()
-            .map(|log| log.event)
-            .filter(|event| event.is_at(port))
-            .collect()
+        self.logs().into_iter().map(|log| log.event).filter(|event| event.is_at(port)).collect()
     }
 }
 
 fn endpoint(oracle: &Oracle, protocol: &str) -> String {
-    let port = if protocol == "grpc" {
-        oracle.ports().grpc
-    } else {
-        oracle.ports().http
-    };
+    let port = if protocol == "grpc" { oracle.ports().grpc } else { oracle.ports().http };
     format!("endpoint=http://127.0.0.1:{port},protocol={protocol}")
 }
 
@@ -53,33 +45,17 @@ fn endpoint(oracle: &Oracle, protocol: &str) -> String {
 fn send(oracle: &Oracle, protocol: &str, settings: &str) -> Arrived {
     let sink = format!("otlp,{}{settings}", endpoint(oracle, protocol));
     let convis = Convis::start(&["--interval", "1s", "--sink", &sink]);
-    let exchange = Exchange {
-        send: 12_345,
-        expect: 67_890,
-        first: Side::Server,
-        ..Exchange::default()
-    };
-    let truth = Scene {
-        count: CONNECTIONS,
-        ..Scene::one("127.0.0.1:0", exchange)
-    }
-    .play();
+    let exchange = Exchange { send: 12_345, expect: 67_890, first: Side::Server, ..Exchange::default() };
+    let truth = Scene { count: CONNECTIONS, ..Scene::one("127.0.0.1:0", exchange) }.play();
     wait_for("events and metrics to arrive", PATIENCE, || {
         let logs = oracle.logs_taken();
-        let events = logs
-            .iter()
-            .filter(|log| log.event.is_at(truth.server.port()))
-            .count();
+        let events = logs.iter().filter(|log| log.event.is_at(truth.server.port())).count();
         (events >= 4 * CONNECTIONS && sums::complete(&oracle.points_taken(), &truth)).then_some(())
     });
     let convis_pid = u64::from(convis.pid());
     let stopped = convis.stop();
     assert!(stopped.status.success(), "{}", stopped.stderr);
-    Arrived {
-        truth,
-        requests: oracle.requests(),
-        convis_pid,
-    }
+    Arrived { truth, requests: oracle.requests(), convis_pid }
 }
 
 fn check_events(arrived: &Arrived) {
@@ -101,22 +77,10 @@ fn check_records(arrived: &Arrived) {
         );
         assert!(!log.scope.version.is_empty(), "{log:#?}");
         assert!(log.event.name.starts_with("convis.tcp.connection."), "{log:#?}");
-        assert!(
-            log.body
-                .as_str()
-                .is_some_and(|body| !body.is_empty() && !body.contains('\n')),
-            "{log:#?}"
-        );
-        assert!(
-            log.event.timestamp > 0 && log.observed >= log.event.timestamp,
-            "{log:#?}"
-        );
+        assert!(log.body.as_str().is_some_and(|body| !body.is_empty() && !body.contains('\n')), "{log:#?}");
+        assert!(log.event.timestamp > 0 && log.observed >= log.event.timestamp, "{log:#?}");
         assert!(log.severity == 9 || log.severity == 13, "{log:#?}");
-        assert_ne!(
-            log.event.pid(),
-            Some(arrived.convis_pid),
-            "convis leaves itself out: {log:#?}"
-        );
+        assert_ne!(log.event.pid(), Some(arrived.convis_pid), "convis leaves itself out: {log:#?}");
         check_keys(log.event.resource.keys().chain(log.event.attributes.keys()));
     }
 }
@@ -140,10 +104,7 @@ fn check_metrics(arrived: &Arrived) {
 
 fn check_keys<'a>(keys: impl Iterator<Item = &'a String>) {
     let unknown: Vec<_> = keys.filter(|key| !is_known(key)).collect();
-    assert!(
-        unknown.is_empty(),
-        "neither convis' own nor in the semantic conventions: {unknown:?}"
-    );
+    assert!(unknown.is_empty(), "neither convis' own nor in the semantic conventions: {unknown:?}");
 }
 
 fn check_envelopes(arrived: &Arrived) {
@@ -152,10 +113,7 @@ fn check_envelopes(arrived: &Arrived) {
         assert_ne!(request.signal(), "traces");
     }
     let most = |signal| {
-        let of_signal = arrived
-            .requests
-            .iter()
-            .filter(|request| request.signal() == signal);
+        let of_signal = arrived.requests.iter().filter(|request| request.signal() == signal);
         of_signal.map(|request| otlp::resources(request.message())).max()
     };
     // Client and server are two processes: two Resources of events.
@@ -190,12 +148,7 @@ fn over_grpc() {
     let oracle = need!(Oracle::start("none"));
     let arrived = send(&oracle, "grpc", ",compression=none,header.x-tenant=blue");
     check_all(&arrived);
-    assert!(
-        arrived
-            .requests
-            .iter()
-            .all(|request| request.header("x-tenant") == Some("blue"))
-    );
+    assert!(arrived.requests.iter().all(|request| request.header("x-tenant") == Some("blue")));
 }
 
 /// Scenario: the same with gzip.
@@ -207,20 +160,9 @@ fn over_grpc_compressed() {
     let oracle = need!(Oracle::start("none"));
     let arrived = send(&oracle, "grpc", ",compression=gzip");
     check_all(&arrived);
-    let sizes: u64 = arrived
-        .requests
-        .iter()
-        .filter_map(|request| request.field("size").as_u64())
-        .sum();
-    let wire = arrived
-        .requests
-        .iter()
-        .filter_map(|request| request.field("wireTotal").as_u64())
-        .max();
-    assert!(
-        wire.is_some_and(|wire| wire < sizes),
-        "{wire:?} bytes came for {sizes}"
-    );
+    let sizes: u64 = arrived.requests.iter().filter_map(|request| request.field("size").as_u64()).sum();
+    let wire = arrived.requests.iter().filter_map(|request| request.field("wireTotal").as_u64()).max();
+    assert!(wire.is_some_and(|wire| wire < sizes), "{wire:?} bytes came for {sizes}");
 }
 
 /// Scenario: ten connections, reported over HTTP without compression.
@@ -265,11 +207,7 @@ fn deltas_add_up() {
     let oracle = need!(Oracle::start("none"));
     let sink = format!("otlp,{},temporality=delta", endpoint(&oracle, "grpc"));
     let convis = Convis::start(&["--interval", "1s", "--sink", &sink]);
-    let exchange = Exchange {
-        send: 1000,
-        expect: 2000,
-        ..Exchange::default()
-    };
+    let exchange = Exchange { send: 1000, expect: 2000, ..Exchange::default() };
     let scene = Scene::one(&format!("127.0.0.1:{}", free_port()), exchange);
     let first = scene.play();
     std::thread::sleep(Duration::from_millis(1500));
@@ -283,10 +221,7 @@ fn deltas_add_up() {
         .filter(|point| point.metric == "convis.tcp.connection.io")
         .filter(|point| point.attribute("server.port").as_ref() == Some(&port))
         .collect();
-    assert!(
-        io.iter().all(|point| point.data["aggregationTemporality"] == 1),
-        "{io:#?}"
-    );
+    assert!(io.iter().all(|point| point.data["aggregationTemporality"] == 1), "{io:#?}");
     let total: u64 = io.iter().map(|point| point.integer()).sum();
     assert_eq!(total, 2 * 2 * 3000, "two connections, two ends each");
 }

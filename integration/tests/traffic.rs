@@ -33,13 +33,8 @@ fn both_ends_report_the_same() {
     for listen in ["127.0.0.1:0", "[::1]:0"] {
         for size in [0, 1, 1000, 65_536, 1_000_000, 50_000_000] {
             for (first, half_close) in [(Side::Client, false), (Side::Server, false), (Side::Client, true)] {
-                let exchange = Exchange {
-                    send: size,
-                    expect: size,
-                    first,
-                    half_close,
-                    ..Exchange::default()
-                };
+                let exchange =
+                    Exchange { send: size, expect: size, first, half_close, ..Exchange::default() };
                 let truth = Scene::one(listen, exchange).play();
                 agree(&truth);
                 assert_eq!((truth.clients[0].written, truth.clients[0].read), (size, size));
@@ -54,21 +49,11 @@ fn both_ends_report_the_same() {
 #[test]
 fn mapped_addresses_are_reported_as_they_are() {
     let _turn = turns::together();
-    let exchange = Exchange {
-        send: 10,
-        ..Exchange::default()
-    };
-    let scene = Scene {
-        reach: Some("::ffff:127.0.0.1".parse().unwrap()),
-        ..Scene::one("[::]:0", exchange)
-    };
+    let exchange = Exchange { send: 10, ..Exchange::default() };
+    let scene = Scene { reach: Some("::ffff:127.0.0.1".parse().unwrap()), ..Scene::one("[::]:0", exchange) };
     let truth = scene.play();
     agree(&truth);
-    assert!(
-        truth
-            .ends()
-            .all(|end| end.local.is_ipv6() && canonical(end.local).is_ipv4())
-    );
+    assert!(truth.ends().all(|end| end.local.is_ipv6() && canonical(end.local).is_ipv4()));
 }
 
 /// Scenario: nobody listens.
@@ -77,10 +62,7 @@ fn mapped_addresses_are_reported_as_they_are() {
 fn a_refused_connect_is_reported() {
     let _turn = turns::together();
     let from = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
-    let scene = Scene {
-        from,
-        ..Scene::one("127.0.0.1:0", Exchange::default())
-    };
+    let scene = Scene { from, ..Scene::one("127.0.0.1:0", Exchange::default()) };
     let reports = scene.connect(SocketAddr::from(([127, 0, 0, 1], free_port())));
     assert_eq!(reports.len(), 1);
     assert_eq!(reports[0].result, "ECONNREFUSED");
@@ -92,11 +74,7 @@ fn a_refused_connect_is_reported() {
 #[test]
 fn a_reset_is_reported() {
     let _turn = turns::together();
-    let exchange = Exchange {
-        expect: 1000,
-        linger0: true,
-        ..Exchange::default()
-    };
+    let exchange = Exchange { expect: 1000, linger0: true, ..Exchange::default() };
     let truth = Scene::one("127.0.0.1:0", exchange).play();
     assert_eq!(truth.clients[0].result, "ok");
     assert_eq!(truth.servers[0].result, "ECONNRESET");
@@ -107,17 +85,8 @@ fn a_reset_is_reported() {
 #[test]
 fn a_flood_is_reported_whole() {
     let _turn = turns::alone();
-    let exchange = Exchange {
-        send: 100,
-        expect: 200,
-        ..Exchange::default()
-    };
-    let truth = Scene {
-        count: 20_000,
-        parallel: 4,
-        ..Scene::one("127.0.0.1:0", exchange)
-    }
-    .play();
+    let exchange = Exchange { send: 100, expect: 200, ..Exchange::default() };
+    let truth = Scene { count: 20_000, parallel: 4, ..Scene::one("127.0.0.1:0", exchange) }.play();
     let sum = |read: fn(&convis_integration::truth::Report) -> u64| truth.ends().map(read).sum::<u64>();
     assert_eq!(truth.ends().filter(|end| end.result == "ok").count(), 40_000);
     assert_eq!(sum(|end| end.written), 20_000 * 300);

@@ -7,12 +7,10 @@ use crate::error::shown;
 /// Percent-decodes strictly: a `%` without two hex digits, or octets that are not UTF-8, are `None`.
 /// A `+` stays a plus: this is W3C Baggage, not a form.
 pub(crate) fn percent_decode(text: &str) -> Option<String> {
-    let well_formed = text.split('%').skip(1).all(|after| {
-        after
-            .as_bytes()
-            .get(..2)
-            .is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit))
-    });
+    let well_formed = text
+        .split('%')
+        .skip(1)
+        .all(|after| after.as_bytes().get(..2).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit)));
     if !well_formed {
         return None;
     }
@@ -22,13 +20,10 @@ pub(crate) fn percent_decode(text: &str) -> Option<String> {
 /// The members of a list with their position from 1, trimmed; empty members (a trailing comma) are passed over.
 /// A member without `=` is an `Err` with its position.
 pub(crate) fn members(list: &str) -> impl Iterator<Item = Result<(usize, &str, &str), usize>> {
-    list.split(',')
-        .zip(1..)
-        .filter(|(member, _)| !member.trim().is_empty())
-        .map(|(member, position)| {
-            let (key, value) = member.split_once('=').ok_or(position)?;
-            Ok((position, key.trim(), value.trim()))
-        })
+    list.split(',').zip(1..).filter(|(member, _)| !member.trim().is_empty()).map(|(member, position)| {
+        let (key, value) = member.split_once('=').ok_or(position)?;
+        Ok((position, key.trim(), value.trim()))
+    })
 }
 
 /// Picks the entry that `text` names, without regard to case, as the specification wants for enumerations.

@@ -57,10 +57,7 @@ pub enum Problem {
 impl Problem {
     /// A setting whose value cannot be used.
     pub(crate) fn setting(setting: impl Into<String>, why: impl Into<String>) -> Self {
-        Self::Setting {
-            setting: setting.into(),
-            why: why.into(),
-        }
+        Self::Setting { setting: setting.into(), why: why.into() }
     }
 }
 

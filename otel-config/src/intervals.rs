@@ -14,18 +14,14 @@ pub const MAX_BATCH_DELAY: Duration = Duration::from_secs(1);
 /// Time between two exports of metrics: `OTEL_METRIC_EXPORT_INTERVAL` in milliseconds, else
 /// [`DEFAULT_METRIC_INTERVAL`]. Anything but a positive integer is warned about and ignored.
 pub fn metric_interval(sources: &Sources<'_>) -> Duration {
-    sources
-        .parsed_var("OTEL_METRIC_EXPORT_INTERVAL", positive_millis)
-        .unwrap_or(DEFAULT_METRIC_INTERVAL)
+    sources.parsed_var("OTEL_METRIC_EXPORT_INTERVAL", positive_millis).unwrap_or(DEFAULT_METRIC_INTERVAL)
 }
 
 /// Longest time that an event waits for its batch to fill: `OTEL_BLRP_SCHEDULE_DELAY` in milliseconds, at most
 /// [`MAX_BATCH_DELAY`], never zero. A longer one is warned about and shortened.
 pub fn batch_delay(sources: &Sources<'_>) -> Duration {
     const NAME: &str = "OTEL_BLRP_SCHEDULE_DELAY";
-    let wanted = sources
-        .parsed_var(NAME, positive_millis)
-        .unwrap_or(MAX_BATCH_DELAY);
+    let wanted = sources.parsed_var(NAME, positive_millis).unwrap_or(MAX_BATCH_DELAY);
     if wanted > MAX_BATCH_DELAY {
         (sources.warn)(format!(
             "{NAME} is shortened to {} ms: a batch of events leaves after at most that",
@@ -59,19 +55,14 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
         _ => None,
     };
     let millis = millis_per_unit.and_then(|factor| number.parse::<u64>().ok()?.checked_mul(factor));
-    millis
-        .map(Duration::from_millis)
-        .ok_or_else(|| DurationError { text: shown(text) })
+    millis.map(Duration::from_millis).ok_or_else(|| DurationError { text: shown(text) })
 }
 
 /// A positive count of milliseconds, as the specification's interval variables hold it.
 fn positive_millis(text: &str) -> Result<Duration, String> {
     match text.parse::<u64>() {
         Ok(millis) if millis > 0 => Ok(Duration::from_millis(millis)),
-        _ => Err(format!(
-            "`{}` is no positive whole number of milliseconds",
-            shown(text)
-        )),
+        _ => Err(format!("`{}` is no positive whole number of milliseconds", shown(text))),
     }
 }
 
@@ -96,20 +87,8 @@ mod tests {
         for (text, millis) in good {
             assert_eq!(parse_duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
-        let bad = [
-            "",
-            "10",
-            "00",
-            "s",
-            "1.5s",
-            "-1s",
-            "+1s",
-            "1 s",
-            "10S",
-            "1m30s",
-            "1d",
-            "99999999999999999999s",
-        ];
+        let bad =
+            ["", "10", "00", "s", "1.5s", "-1s", "+1s", "1 s", "10S", "1m30s", "1d", "99999999999999999999s"];
         for text in bad {
             let line = parse_duration(text).unwrap_err().to_string();
             assert!(line.contains("500ms, 10s, 2m or 1h"), "{text}: {line}");
@@ -134,24 +113,13 @@ mod tests {
         for (value, metrics, batch, warnings) in table {
             let mut outside = Outside::default();
             if let Some(value) = value {
-                outside
-                    .set("OTEL_METRIC_EXPORT_INTERVAL", value)
-                    .set("OTEL_BLRP_SCHEDULE_DELAY", value);
+                outside.set("OTEL_METRIC_EXPORT_INTERVAL", value).set("OTEL_BLRP_SCHEDULE_DELAY", value);
             }
             outside.read(|sources| {
-                assert_eq!(
-                    metric_interval(sources),
-                    Duration::from_millis(metrics),
-                    "{value:?}"
-                );
+                assert_eq!(metric_interval(sources), Duration::from_millis(metrics), "{value:?}");
                 assert_eq!(batch_delay(sources), Duration::from_millis(batch), "{value:?}");
             });
-            assert_eq!(
-                outside.warnings().len(),
-                warnings,
-                "{value:?}: {:?}",
-                outside.warnings()
-            );
+            assert_eq!(outside.warnings().len(), warnings, "{value:?}: {:?}", outside.warnings());
         }
     }
 

@@ -24,9 +24,7 @@ impl ResourceAttributes {
     /// discarded as a whole with a warning, as the specification wants.
     /// <https://opentelemetry.io/docs/specs/otel/resource/sdk/#specifying-resource-information-via-an-environment-variable>
     pub fn from_env(sources: &Sources<'_>) -> Self {
-        let mut attributes = sources
-            .parsed_var("OTEL_RESOURCE_ATTRIBUTES", parse)
-            .unwrap_or_default();
+        let mut attributes = sources.parsed_var("OTEL_RESOURCE_ATTRIBUTES", parse).unwrap_or_default();
         if let Some(name) = sources.var("OTEL_SERVICE_NAME") {
             put(&mut attributes, "service.name".to_owned(), name);
         }
@@ -50,9 +48,7 @@ fn parse(list: &str) -> Result<Vec<(String, String)>, String> {
             member.map_err(|position| format!("attribute {position} has no `=`; write key=value,..."))?;
         let key = percent_decode(key).filter(|key| !key.is_empty());
         let (Some(key), Some(value)) = (key, percent_decode(value)) else {
-            return Err(format!(
-                "attribute {position} has no key or a broken percent-encoding"
-            ));
+            return Err(format!("attribute {position} has no key or a broken percent-encoding"));
         };
         put(&mut attributes, key, value);
     }
@@ -74,10 +70,7 @@ mod tests {
     use crate::testing::Outside;
 
     fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-        pairs
-            .iter()
-            .map(|&(key, value)| (key.to_owned(), value.to_owned()))
-            .collect()
+        pairs.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect()
     }
 
     #[test]
@@ -104,13 +97,7 @@ mod tests {
             ("servicex", "1"),
             ("host.name", "h"),
         ];
-        assert_eq!(
-            attributes,
-            ResourceAttributes {
-                everywhere: pairs(&everywhere),
-                own: pairs(&own)
-            }
-        );
+        assert_eq!(attributes, ResourceAttributes { everywhere: pairs(&everywhere), own: pairs(&own) });
     }
 
     #[test]
@@ -118,18 +105,9 @@ mod tests {
         let list = ("OTEL_RESOURCE_ATTRIBUTES", "service.name=list");
         let own = |variables: &[_]| Outside::env(variables).read(ResourceAttributes::from_env).own;
 
-        assert_eq!(
-            own(&[list, ("OTEL_SERVICE_NAME", "a%20b")]),
-            pairs(&[("service.name", "a%20b")])
-        );
-        assert_eq!(
-            own(&[("OTEL_SERVICE_NAME", "alone")]),
-            pairs(&[("service.name", "alone")])
-        );
-        assert_eq!(
-            own(&[list, ("OTEL_SERVICE_NAME", "")]),
-            pairs(&[("service.name", "list")])
-        );
+        assert_eq!(own(&[list, ("OTEL_SERVICE_NAME", "a%20b")]), pairs(&[("service.name", "a%20b")]));
+        assert_eq!(own(&[("OTEL_SERVICE_NAME", "alone")]), pairs(&[("service.name", "alone")]));
+        assert_eq!(own(&[list, ("OTEL_SERVICE_NAME", "")]), pairs(&[("service.name", "list")]));
     }
 
     #[test]
@@ -152,14 +130,7 @@ mod tests {
     /// A half-read list would give some processes a wrong identity, so it is all or nothing.
     #[test]
     fn any_error_discards_the_whole_variable() {
-        for list in [
-            "a=1,b",
-            "a=1,=2",
-            "a=1,b=%zz",
-            "a=1,b=100%",
-            "a=1,b=%ff",
-            "a=1,%=2",
-        ] {
+        for list in ["a=1,b", "a=1,=2", "a=1,b=%zz", "a=1,b=100%", "a=1,b=%ff", "a=1,%=2"] {
             let outside = Outside::env(&[("OTEL_RESOURCE_ATTRIBUTES", list), ("OTEL_SERVICE_NAME", "still")]);
 
             let attributes = outside.read(ResourceAttributes::from_env);

@@ -41,10 +41,7 @@ mod tests {
         let text = Secret::new("hunter2".to_owned());
         let bytes = Secret::new(b"hunter2".to_vec());
 
-        assert_eq!(
-            format!("{text} {text:?} {text:#?} {bytes} {bytes:?}"),
-            "*** *** *** *** ***"
-        );
+        assert_eq!(format!("{text} {text:?} {text:#?} {bytes} {bytes:?}"), "*** *** *** *** ***");
         assert_eq!(text.expose(), "hunter2");
         assert_eq!(bytes.expose(), b"hunter2");
     }

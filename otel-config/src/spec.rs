@@ -63,30 +63,19 @@ impl Spec {
     /// when the text has none.
     pub fn parse(text: &str, sinks: &[&str], sources: &Sources<'_>) -> Result<Self, ConfigError> {
         let mut parts = split_at_commas(text).into_iter();
-        let name = parts
-            .next()
-            .filter(|name| is_name(name))
-            .ok_or_else(|| ConfigError {
-                place: "--sink".to_owned(),
-                problem: Problem::NoName {
-                    valid: sinks.join(", "),
-                },
-            })?;
+        let name = parts.next().filter(|name| is_name(name)).ok_or_else(|| ConfigError {
+            place: "--sink".to_owned(),
+            problem: Problem::NoName { valid: sinks.join(", ") },
+        })?;
         let mut items: Vec<Item> = Vec::new();
         for part in parts {
             let item = parse_item(part, &items, sources).map_err(|fault| ConfigError {
                 place: format!("--sink {name}"),
-                problem: Problem::Item {
-                    item: items.len() + 1,
-                    fault,
-                },
+                problem: Problem::Item { item: items.len() + 1, fault },
             })?;
             items.push(item);
         }
-        Ok(Self {
-            name: name.to_owned(),
-            items,
-        })
+        Ok(Self { name: name.to_owned(), items })
     }
 
     /// The value of a key, if given.
@@ -104,16 +93,10 @@ impl Spec {
                 Some(key) => after_secret = key.secret,
                 None if after_secret => {
                     let fault = ItemFault::UnknownAfterSecret(valid());
-                    return Err(Problem::Item {
-                        item: position,
-                        fault,
-                    });
+                    return Err(Problem::Item { item: position, fault });
                 }
                 None => {
-                    return Err(Problem::UnknownKey {
-                        key: crate::error::shown(&item.key),
-                        valid: valid(),
-                    });
+                    return Err(Problem::UnknownKey { key: crate::error::shown(&item.key), valid: valid() });
                 }
             }
         }
@@ -122,10 +105,7 @@ impl Spec {
 }
 
 fn is_name(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
 fn is_key(text: &str) -> bool {
@@ -155,10 +135,7 @@ fn parse_item(part: &str, before: &[Item], sources: &Sources<'_>) -> Result<Item
         Some(path) => read_text(&resolve(path, sources)?, sources)?,
         None => resolve(raw, sources)?,
     };
-    Ok(Item {
-        key: key.to_owned(),
-        value: Secret::new(value),
-    })
+    Ok(Item { key: key.to_owned(), value: Secret::new(value) })
 }
 
 /// Replaces escapes and references.
@@ -174,11 +151,7 @@ fn resolve(raw: &str, sources: &Sources<'_>) -> Result<String, ItemFault> {
             chars.as_str()
         } else if after.starts_with('{') {
             let (name, after) = split_reference(after).ok_or(ItemFault::BadReference)?;
-            value.push_str(
-                &sources
-                    .var(name)
-                    .ok_or_else(|| ItemFault::Unset(name.to_owned()))?,
-            );
+            value.push_str(&sources.var(name).ok_or_else(|| ItemFault::Unset(name.to_owned()))?);
             after
         } else {
             value.push(mark);

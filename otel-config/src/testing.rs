@@ -35,9 +35,7 @@ impl Outside {
             env: &|name| self.env.get(name).cloned(),
             read_file: &|path| {
                 let content = path.to_str().and_then(|path| self.files.get(path));
-                content
-                    .cloned()
-                    .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+                content.cloned().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
             },
             warn: &|line| self.warnings.borrow_mut().push(line),
         })

@@ -18,5 +18,6 @@ pub mod run;
 pub mod say;
 pub mod settings;
 pub mod status;
+pub mod telemetry;
 pub mod totals;
 pub mod track;

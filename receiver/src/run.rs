@@ -24,6 +24,7 @@ use crate::metrics::{Aggregator, Limits};
 use crate::own::{OwnListener, network_namespace};
 use crate::settings::{self, Resolved};
 use crate::status::{Snapshot, Status};
+use crate::telemetry::Telemetry;
 use crate::track::Tracker;
 use crate::{admin, say};
 
@@ -32,6 +33,8 @@ const DRAIN_INTERVAL: Duration = Duration::from_millis(50);
 const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8469);
 /// Attribute sets per Resource and instrument, as the OpenTelemetry SDKs have it.
 const CARDINALITY: usize = 2000;
+/// Where the processes of this host are.
+const PROC: &str = "/proc";
 /// Threads for sinks and the admin listener, beside the capture task.
 const WORKERS: usize = 2;
 
@@ -80,24 +83,31 @@ async fn capture(options: &Run, resolved: Resolved) -> Result<(), Fatal> {
         leave_out: (!options.include_self).then(std::process::id),
         boot_ns: boot_now(),
     })?;
-    let tracker = tracker(options, &resolved, listener.as_ref())?;
+    let host = Host::detect(Path::new(PROC), &settings::environment, resolved.attributes.everywhere.clone());
+    let tracker = tracker(options, &host, listener.as_ref())?;
     let mut capture = Capture { tracker, sinks, status, events: options.events.clone() };
     if let Some(listener) = listener {
         tokio::spawn(admin::serve(listener, Arc::clone(&capture.status)));
     }
     capture.drain(&mut source)?;
+    let telemetry = Telemetry::start(
+        &resolved.sinks,
+        resolved.interval,
+        &host,
+        &resolved.attributes.own,
+        &capture.status,
+    )?;
     capture.status.set_ready();
     announce(&resolved);
 
     let ended = capture.follow(&mut source, &mut runners, &mut stops, resolved.interval).await;
-    let stopped = capture.stop(source, runners, options.shutdown_timeout, &mut stops).await;
+    let stopped = capture.stop(source, runners, telemetry, options.shutdown_timeout, &mut stops).await;
     ended.and(stopped)
 }
 
-fn tracker(options: &Run, resolved: &Resolved, listener: Option<&TcpListener>) -> Result<Tracker, Fatal> {
-    let proc_root = Path::new("/proc");
+fn tracker(options: &Run, host: &Host, listener: Option<&TcpListener>) -> Result<Tracker, Fatal> {
     let clock = Clock::read();
-    let mut processes = ProcessTable::new(proc_root);
+    let mut processes = ProcessTable::new(PROC);
     processes.scan().map_err(|error| Fatal::Internal(format!("cannot read /proc: {error}")))?;
     let limits = Limits {
         resources: options.max_resources as usize,
@@ -105,11 +115,7 @@ fn tracker(options: &Run, resolved: &Resolved, listener: Option<&TcpListener>) -
         series_ttl: options.series_ttl,
     };
     let metrics = Aggregator::new(options.metric_resource, limits, clock.unix_nanos(boot_now()));
-    let describer = Describer {
-        host: Host::detect(proc_root, &settings::environment, resolved.attributes.everywhere.clone()),
-        users: Users::from_file("/etc/passwd"),
-        clock,
-    };
+    let describer = Describer { host: host.clone(), users: Users::from_file("/etc/passwd"), clock };
     let own_listener = match listener.map(TcpListener::local_addr) {
         Some(Ok(address)) if !options.include_self => {
             let network_namespace = network_namespace()
@@ -249,6 +255,7 @@ impl Capture {
         mut self,
         mut source: Source,
         runners: Runners,
+        telemetry: Telemetry,
         timeout: Duration,
         stops: &mut Stops,
     ) -> Result<(), Fatal> {
@@ -260,7 +267,7 @@ impl Capture {
         self.export_metrics();
         let deadline = Instant::now() + timeout;
         let failures = tokio::select! {
-            failures = runners.stop(deadline) => failures,
+            (failures, ()) = async { tokio::join!(runners.stop(deadline), telemetry.stop(timeout)) } => failures,
             () = stops.asked() => Vec::new(),
         };
         say::line(&summary(&self.status));

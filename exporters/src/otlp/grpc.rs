@@ -125,7 +125,7 @@ fn is_about_size(message: &str) -> bool {
         .any(|text| message.contains(text))
 }
 
-fn endpoint(signal: &OtlpSignal) -> Result<Endpoint, String> {
+pub(super) fn endpoint(signal: &OtlpSignal) -> Result<Endpoint, String> {
     let unusable = |error: tonic::transport::Error| {
         let cause = error.source().map(ToString::to_string).unwrap_or_default();
         format!(
@@ -163,7 +163,7 @@ fn client(endpoint: &Endpoint, compression: Compression) -> Client<Channel> {
     }
 }
 
-fn metadata(signal: &OtlpSignal) -> Result<MetadataMap, String> {
+pub(super) fn metadata(signal: &OtlpSignal) -> Result<MetadataMap, String> {
     let mut metadata = MetadataMap::with_capacity(signal.headers.len());
     for header in &signal.headers {
         let unusable = || format!("header `{}` cannot be sent; check its name and value", header.name);

@@ -34,17 +34,8 @@ pub(super) struct Http {
 
 impl Http {
     pub(super) fn new(signal: &OtlpSignal) -> Result<Self, String> {
-        let client = Client::builder()
-            .user_agent(USER_AGENT)
-            .default_headers(headers(signal)?)
-            // A redirect would carry the headers, and the secrets in them, to another place.
-            .redirect(Policy::none())
-            .no_proxy()
-            .tls_backend_preconfigured(tls::client_config(signal)?)
-            .build()
-            .map_err(|error| format!("the HTTP client cannot be set up: {}", error.without_url()))?;
         Ok(Self {
-            client,
+            client: client(signal)?,
             endpoint: signal.endpoint.clone(),
             shown: super::shown(&signal.endpoint),
             compression: signal.compression,
@@ -121,6 +112,19 @@ impl Http {
             _ => Outcome::Drop(error(ErrorType::Rejected, "look into the receiver's log")),
         }
     }
+}
+
+/// A client with the signal's TLS and headers.
+pub(super) fn client(signal: &OtlpSignal) -> Result<Client, String> {
+    Client::builder()
+        .user_agent(USER_AGENT)
+        .default_headers(headers(signal)?)
+        // A redirect would carry the headers, and the secrets in them, to another place.
+        .redirect(Policy::none())
+        .no_proxy()
+        .tls_backend_preconfigured(tls::client_config(signal)?)
+        .build()
+        .map_err(|error| format!("the HTTP client cannot be set up: {}", error.without_url()))
 }
 
 fn headers(signal: &OtlpSignal) -> Result<HeaderMap, String> {

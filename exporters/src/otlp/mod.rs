@@ -10,6 +10,7 @@ mod encode_metrics;
 mod exporter;
 mod grpc;
 mod http;
+mod own;
 mod redact;
 mod response;
 mod tls;
@@ -21,6 +22,7 @@ use convis_otel_config::{OtlpSignal, Temporality};
 pub use encode_logs::encode_logs;
 pub use encode_metrics::encode_metrics;
 use exporter::{Logs, Metrics, Otlp};
+pub use own::own_metrics;
 
 /// Sent with every request.
 const USER_AGENT: &str = concat!("convis/", env!("CARGO_PKG_VERSION"));

@@ -1,7 +1,7 @@
 //! Events as aligned lines for people.
 //!
 //! ```text
-//! TIME          EVENT   PROCESS               DIRECTION         PEER                          BYTES  ...
+//! TIME          EVENT   PROCESS               DIRECTION         PEER                      BYTES OUT / IN  ...
 //! 14:03:07.123  opened  curl[4711]            -> connect        93.184.216.34:443
 //! 14:03:07.124  opened  nginx[812]            <- accept :443    10.0.0.7:51234
 //! ```
@@ -15,16 +15,15 @@ use crate::model::{CloseReason, ConnectError, Detail, Event, Resource, Role, Val
 use crate::settings::OutputStyle;
 
 /// Titles and widths; the last column is as wide as it needs.
-const COLUMNS: [(&str, usize); 9] = [
+const COLUMNS: [(&str, usize); 8] = [
     ("TIME", 12),
     ("EVENT", 6),
-    ("PROCESS", 22),
+    ("PROCESS", 20),
     ("DIRECTION", 16),
-    ("PEER", 28),
-    ("BYTES", 26),
+    ("PEER", 24),
+    ("BYTES OUT / IN", 19),
     ("DURATION", 8),
-    ("ENDING", 22),
-    ("CONTAINER", 0),
+    ("ENDING", 0),
 ];
 /// The column that is coloured.
 const EVENT: usize = 1;
@@ -83,7 +82,6 @@ impl Table {
             &moved,
             &lasted,
             ending,
-            &container(&event.resource),
         ];
         row(cells, self.style.colour.then(|| colour(event.detail)), text);
     }
@@ -124,7 +122,7 @@ fn outcome(detail: Detail) -> (String, String, &'static str) {
     match detail {
         Detail::Opened { .. } => (String::new(), String::new(), ""),
         Detail::Closed { totals, duration: lasted, reason } => (
-            format!("{} out / {} in", bytes(totals.bytes_sent), bytes(totals.bytes_received)),
+            format!("{} / {}", bytes(totals.bytes_sent), bytes(totals.bytes_received)),
             lasted.map(duration).unwrap_or_default(),
             close_reason(reason),
         ),
@@ -148,17 +146,6 @@ fn direction(event: &Event) -> String {
         Some(Role::Server) => format!("<- accept :{}", event.connection.local.port()),
         None => format!("-- open :{}", event.connection.local.port()),
     }
-}
-
-/// The pod with its namespace, else the container's name, else the start of its id.
-fn container(resource: &Resource) -> String {
-    if let Some(pod) = resource.text("k8s.pod.name") {
-        let namespace = resource.text("k8s.namespace.name").unwrap_or("?");
-        return printable(&format!("{namespace}/{pod}"));
-    }
-    let name = resource.text("container.name").map(str::to_owned);
-    let short_id = || resource.text("container.id").map(|id| id.chars().take(12).collect());
-    printable(&name.or_else(short_id).unwrap_or_default())
 }
 
 const fn close_reason(reason: CloseReason) -> &'static str {

@@ -26,9 +26,7 @@ pub(super) fn run(options: &Connect) -> Result<(), String> {
     };
     let outcome = thread::scope(|scope| {
         let workers: Vec<_> = (0..options.parallel).map(|_| scope.spawn(worker)).collect();
-        workers
-            .into_iter()
-            .try_for_each(|worker| worker.join().expect("a worker does not panic"))
+        workers.into_iter().try_for_each(|worker| worker.join().expect("a worker does not panic"))
     });
     outcome.and(witness.flush())
 }
@@ -43,22 +41,11 @@ fn one_connection(options: &Connect, source: Option<SocketAddr>, witness: &Witne
     let (local, done) = match connected {
         Ok(()) => {
             let local = local_address(&socket, options.to);
-            (
-                local,
-                play(TcpStream::from(socket), Side::Client, &options.exchange),
-            )
+            (local, play(TcpStream::from(socket), Side::Client, &options.exchange))
         }
         Err(error) => (bound, failed(error, opened)),
     };
-    witness.report(
-        &Opening {
-            local,
-            peer: options.to,
-            started,
-            opened,
-        },
-        &done,
-    )
+    witness.report(&Opening { local, peer: options.to, started, opened }, &done)
 }
 
 fn prepare(to: SocketAddr, source: Option<SocketAddr>) -> io::Result<Socket> {
@@ -70,25 +57,11 @@ fn prepare(to: SocketAddr, source: Option<SocketAddr>) -> io::Result<Socket> {
 }
 
 fn local_address(socket: &Socket, to: SocketAddr) -> SocketAddr {
-    let unbound = if to.is_ipv4() {
-        SocketAddr::from(([0; 4], 0))
-    } else {
-        SocketAddr::from(([0_u16; 8], 0))
-    };
-    socket
-        .local_addr()
-        .ok()
-        .and_then(|address| address.as_socket())
-        .unwrap_or(unbound)
+    let unbound =
+        if to.is_ipv4() { SocketAddr::from(([0; 4], 0)) } else { SocketAddr::from(([0_u16; 8], 0)) };
+    socket.local_addr().ok().and_then(|address| address.as_socket()).unwrap_or(unbound)
 }
 
 fn failed(error: io::Error, at: u64) -> Done {
-    Done {
-        written: 0,
-        read: 0,
-        closed_first: None,
-        closing: at,
-        ended: at,
-        result: Err(error),
-    }
+    Done { written: 0, read: 0, closed_first: None, closing: at, ended: at, result: Err(error) }
 }

@@ -49,11 +49,7 @@ impl Exchange {
     /// The same plan as the other end has it.
     #[must_use]
     pub fn mirrored(&self) -> Self {
-        Self {
-            send: self.expect,
-            expect: self.send,
-            ..self.clone()
-        }
+        Self { send: self.expect, expect: self.send, ..self.clone() }
     }
 
     /// The words that say this plan on a command line.
@@ -64,10 +60,8 @@ impl Exchange {
             ("--close-first", self.first.to_string()),
             ("--hold-ms", self.hold.as_millis().to_string()),
         ];
-        let mut words: Vec<String> = settings
-            .into_iter()
-            .flat_map(|(flag, value)| [flag.to_owned(), value])
-            .collect();
+        let mut words: Vec<String> =
+            settings.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect();
         if self.half_close {
             words.push("--half-close".to_owned());
         }
@@ -103,14 +97,7 @@ pub(super) fn play(stream: TcpStream, side: Side, plan: &Exchange) -> Done {
     drop(stream);
     let ended = unix_nanos();
     let closed_first = result.is_ok().then_some(is_first);
-    Done {
-        written: moved.written,
-        read: moved.read,
-        closed_first,
-        closing,
-        ended,
-        result,
-    }
+    Done { written: moved.written, read: moved.read, closed_first, closing, ended, result }
 }
 
 struct Moved {
@@ -122,11 +109,7 @@ struct Moved {
 
 fn move_bytes(stream: &TcpStream, plan: &Exchange, is_first: bool) -> Moved {
     let half_close = is_first && plan.half_close;
-    let to_read = if is_first && !half_close {
-        Some(plan.expect)
-    } else {
-        None
-    };
+    let to_read = if is_first && !half_close { Some(plan.expect) } else { None };
     let write = || {
         let (written, mut result) = write_bytes(stream, plan.send);
         let half_closed = half_close.then(unix_nanos);
@@ -145,12 +128,7 @@ fn move_bytes(stream: &TcpStream, plan: &Exchange, is_first: bool) -> Moved {
             (writer.join().expect("the writer does not panic"), reading)
         })
     };
-    Moved {
-        written,
-        read,
-        half_closed,
-        result: sending.and(receiving),
-    }
+    Moved { written, read, half_closed, result: sending.and(receiving) }
 }
 
 fn write_bytes(mut stream: &TcpStream, wanted: u64) -> (u64, io::Result<()>) {

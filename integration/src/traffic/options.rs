@@ -56,13 +56,7 @@ pub(super) fn parse_connect(arguments: &[String]) -> Result<Connect, String> {
         }
     }
     let to = to.ok_or("--to is missing")?;
-    Ok(Connect {
-        to,
-        from,
-        count,
-        parallel,
-        exchange,
-    })
+    Ok(Connect { to, from, count, parallel, exchange })
 }
 
 struct Words<'a>(std::slice::Iter<'a, String>);
@@ -74,8 +68,7 @@ impl<'a> Words<'a> {
 
     fn value<T: FromStr>(&mut self, flag: &str) -> Result<T, String> {
         let word = self.0.next().ok_or_else(|| format!("{flag} wants a value"))?;
-        word.parse()
-            .map_err(|_| format!("{word:?} is no value for {flag}"))
+        word.parse().map_err(|_| format!("{word:?} is no value for {flag}"))
     }
 
     fn exchange(&mut self, flag: &str, exchange: &mut Exchange) -> Result<(), String> {

@@ -20,9 +20,7 @@ pub(super) fn run(options: &Serve) -> Result<(), String> {
     let listener =
         listen(options.listen).map_err(|error| format!("listen on {}: {error}", options.listen))?;
     let witness = Witness::new(Side::Server, options.count)?;
-    let address = listener
-        .local_addr()
-        .map_err(|error| format!("getsockname: {error}"))?;
+    let address = listener.local_addr().map_err(|error| format!("getsockname: {error}"))?;
     witness.print(&json!({ "listening": address.to_string() }))?;
     witness.flush()?;
 
@@ -34,9 +32,7 @@ pub(super) fn run(options: &Serve) -> Result<(), String> {
     };
     let outcome = thread::scope(|scope| {
         let workers: Vec<_> = (0..options.workers).map(|_| scope.spawn(worker)).collect();
-        workers
-            .into_iter()
-            .try_for_each(|worker| worker.join().expect("a worker does not panic"))
+        workers.into_iter().try_for_each(|worker| worker.join().expect("a worker does not panic"))
     });
     outcome.and(witness.flush())
 }
@@ -58,13 +54,5 @@ fn one_connection(listener: &TcpListener, options: &Serve, witness: &Witness) ->
     let opened = unix_nanos();
     let local = stream.local_addr().map_err(|error| error.to_string())?;
     let done = play(stream, Side::Server, &options.exchange);
-    witness.report(
-        &Opening {
-            local,
-            peer,
-            started: opened,
-            opened,
-        },
-        &done,
-    )
+    witness.report(&Opening { local, peer, started: opened, opened }, &done)
 }

@@ -41,9 +41,7 @@ impl Witness {
 
     /// Whether one more connection is to be made; each call takes one.
     pub(super) fn takes_one(&self) -> bool {
-        self.left
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
-            .is_ok()
+        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
     }
 
     pub(super) fn report(&self, opening: &Opening, done: &Done) -> Result<(), String> {

@@ -23,12 +23,8 @@ type Read = fn(&Spec, &Sources<'_>) -> Result<SinkConfig, Problem>;
 
 /// Every sink by the name used in `--sink`, in the order that errors list them.
 const SINKS: [(&str, Read); 2] = [
-    ("otlp", |spec, sources| {
-        OtlpConfig::from_spec(spec, sources).map(SinkConfig::Otlp)
-    }),
-    ("stdout", |spec, _| {
-        StdoutConfig::from_spec(spec).map(SinkConfig::Stdout)
-    }),
+    ("otlp", |spec, sources| OtlpConfig::from_spec(spec, sources).map(SinkConfig::Otlp)),
+    ("stdout", |spec, _| StdoutConfig::from_spec(spec).map(SinkConfig::Stdout)),
 ];
 
 impl SinkConfig {
@@ -42,15 +38,9 @@ impl SinkConfig {
         let known = SINKS.iter().find(|(name, _)| *name == spec.name);
         let read = match known {
             Some((_, read)) => read(&spec, sources),
-            None => Err(Problem::UnknownSink {
-                name: shown(&spec.name),
-                valid: names.join(", "),
-            }),
+            None => Err(Problem::UnknownSink { name: shown(&spec.name), valid: names.join(", ") }),
         };
-        read.map_err(|problem| ConfigError {
-            place: format!("--sink {}", shown(&spec.name)),
-            problem,
-        })
+        read.map_err(|problem| ConfigError { place: format!("--sink {}", shown(&spec.name)), problem })
     }
 }
 
@@ -71,10 +61,7 @@ mod tests {
     #[test]
     fn unknown_sinks_name_the_valid_ones() {
         let line = Outside::default().refusal("otlpp,header.x=hunter2");
-        assert_eq!(
-            line,
-            "--sink otlpp: unknown sink `otlpp`; valid sinks: otlp, stdout"
-        );
+        assert_eq!(line, "--sink otlpp: unknown sink `otlpp`; valid sinks: otlp, stdout");
         assert!(Outside::default().refusal("OTLP").contains("unknown sink `OTLP`"));
     }
 

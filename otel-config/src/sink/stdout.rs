@@ -25,11 +25,8 @@ impl StdoutConfig {
     pub(super) fn from_spec(spec: &Spec) -> Result<Self, Problem> {
         spec.check_keys(KEYS)?;
         let format = match spec.get("format") {
-            Some(text) => choose(
-                text,
-                &[("table", StdoutFormat::Table), ("json", StdoutFormat::Json)],
-            )
-            .map_err(|why| Problem::setting("format", why))?,
+            Some(text) => choose(text, &[("table", StdoutFormat::Table), ("json", StdoutFormat::Json)])
+                .map_err(|why| Problem::setting("format", why))?,
             None => StdoutFormat::default(),
         };
         Ok(Self { format })
@@ -55,25 +52,14 @@ mod tests {
                 "{spec}"
             );
         }
-        assert_eq!(
-            SinkConfig::default(),
-            SinkConfig::Stdout(StdoutConfig {
-                format: StdoutFormat::Table
-            })
-        );
+        assert_eq!(SinkConfig::default(), SinkConfig::Stdout(StdoutConfig { format: StdoutFormat::Table }));
     }
 
     #[test]
     fn mistakes_name_what_is_valid() {
         let table = [
-            (
-                "stdout,format=xml",
-                "--sink stdout: format: `xml` is unknown; valid: table, json",
-            ),
-            (
-                "stdout,fmt=json",
-                "--sink stdout: unknown key `fmt`; valid keys: format",
-            ),
+            ("stdout,format=xml", "--sink stdout: format: `xml` is unknown; valid: table, json"),
+            ("stdout,fmt=json", "--sink stdout: unknown key `fmt`; valid keys: format"),
         ];
         for (spec, line) in table {
             assert_eq!(Outside::default().refusal(spec), line);

@@ -15,10 +15,7 @@ fn format(spec: &Spec) -> String {
     for item in &spec.items {
         let value = item.value.expose();
         let at = if value.starts_with('@') { "@" } else { "" };
-        let escaped = value
-            .replace('\\', "\\\\")
-            .replace(',', "\\,")
-            .replace('$', "\\$");
+        let escaped = value.replace('\\', "\\\\").replace(',', "\\,").replace('$', "\\$");
         write!(text, ",{}={at}{escaped}", item.key).unwrap();
     }
     text
@@ -62,11 +59,7 @@ fn a_real_file_is_read() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("token");
     fs::write(&path, "from disk\n").unwrap();
-    let sources = Sources {
-        env: &|_| None,
-        read_file: &|path| fs::read(path),
-        warn: &|_| (),
-    };
+    let sources = Sources { env: &|_| None, read_file: &|path| fs::read(path), warn: &|_| () };
 
     let spec = Spec::parse(&format!("otlp,key=@{}", path.display()), &[], &sources).unwrap();
 
@@ -101,10 +94,7 @@ fn broken_items_are_named_by_position() {
         let problem = Problem::Item { item, fault };
         assert_eq!(
             parse(text, &outside),
-            Err(ConfigError {
-                place: "--sink otlp".into(),
-                problem
-            }),
+            Err(ConfigError { place: "--sink otlp".into(), problem }),
             "{text}"
         );
     }
@@ -112,14 +102,7 @@ fn broken_items_are_named_by_position() {
 
 #[test]
 fn a_text_without_a_name_is_not_repeated() {
-    for text in [
-        "",
-        ",a=1",
-        "header.api-key=hunter2",
-        "ot lp",
-        "\u{e9}",
-        "otlp\\,a=1",
-    ] {
+    for text in ["", ",a=1", "header.api-key=hunter2", "ot lp", "\u{e9}", "otlp\\,a=1"] {
         let line = parse(text, &Outside::default()).unwrap_err().to_string();
         assert_eq!(
             line,
@@ -131,26 +114,14 @@ fn a_text_without_a_name_is_not_repeated() {
 #[test]
 fn each_fault_reads_as_one_line() {
     let table = [
-        (
-            "otlp,b",
-            "--sink otlp: item 1: no `=`; write key=value, and a comma inside a value as `\\,`",
-        ),
-        (
-            "otlp,a=1,a=2",
-            "--sink otlp: item 2: it repeats the key of item 1; give each key once",
-        ),
-        (
-            "otlp,a=\\n",
-            "--sink otlp: item 1: unknown escape; a backslash stands only in `\\,` `\\\\` `\\$`",
-        ),
+        ("otlp,b", "--sink otlp: item 1: no `=`; write key=value, and a comma inside a value as `\\,`"),
+        ("otlp,a=1,a=2", "--sink otlp: item 2: it repeats the key of item 1; give each key once"),
+        ("otlp,a=\\n", "--sink otlp: item 1: unknown escape; a backslash stands only in `\\,` `\\\\` `\\$`"),
         (
             "otlp,a=${x}",
             "--sink otlp: item 1: broken reference; write ${env:NAME}, and a literal `${` as `\\${`",
         ),
-        (
-            "otlp,a=${env:GONE}",
-            "--sink otlp: item 1: environment variable GONE is not set or empty",
-        ),
+        ("otlp,a=${env:GONE}", "--sink otlp: item 1: environment variable GONE is not set or empty"),
         (
             "otlp,a=@/gone",
             "--sink otlp: item 1: cannot read the file after `@`: entity not found; a literal `@` is written `@@`",

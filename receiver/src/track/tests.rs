@@ -10,7 +10,8 @@ use crate::identity::users::Users;
 use crate::metrics::{Limits, ResourceMode};
 
 const CLOCK: Clock = Clock::ahead(1_000_000);
-const SHELL: Owner = Owner { tgid: 42, exec_seq: 3, start_ns: 70_000_000, cgroup_id: 1, uid: 0, task_flags: 0 };
+const SHELL: Owner =
+    Owner { tgid: 42, exec_seq: 3, start_ns: 70_000_000, cgroup_id: 1, uid: 0, task_flags: 0 };
 const NOBODY: Owner = Owner { tgid: 0, exec_seq: 0, start_ns: 0, cgroup_id: 0, uid: 0, task_flags: 0 };
 
 fn tracker() -> Tracker {

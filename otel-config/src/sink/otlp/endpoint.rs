@@ -23,37 +23,19 @@ pub(super) fn read(settings: &Settings<'_>) -> Result<(Url, Protocol), Problem> 
             Some(Protocol::Grpc) => "http://localhost:4317",
             Some(Protocol::HttpProtobuf) | None => "http://localhost:4318",
         };
-        (
-            Found {
-                setting: "endpoint".to_owned(),
-                value: value.to_owned(),
-            },
-            true,
-        )
+        (Found { setting: "endpoint".to_owned(), value: value.to_owned() }, true)
     });
     let refuse = |why: String| Problem::setting(&found.setting, why);
 
     let text = found.value.trim();
     let has_scheme = text.contains("://");
     // Read even where a scheme overrides it, so that a wrong word never passes.
-    let scheme = if options::insecure(settings)? {
-        "http"
-    } else {
-        "https"
-    };
-    let parsed = if has_scheme {
-        parse(text)
-    } else {
-        parse(&format!("{scheme}://{text}"))
-    };
+    let scheme = if options::insecure(settings)? { "http" } else { "https" };
+    let parsed = if has_scheme { parse(text) } else { parse(&format!("{scheme}://{text}")) };
     let mut url = parsed.map_err(refuse)?;
 
     let is_grpc = !has_scheme || url.port() == Some(GRPC_PORT);
-    let protocol = protocol.unwrap_or(if is_grpc {
-        Protocol::Grpc
-    } else {
-        Protocol::HttpProtobuf
-    });
+    let protocol = protocol.unwrap_or(if is_grpc { Protocol::Grpc } else { Protocol::HttpProtobuf });
     if protocol == Protocol::HttpProtobuf {
         if !has_scheme {
             return Err(refuse(
@@ -97,10 +79,7 @@ fn parse(text: &str) -> Result<Url, String> {
 /// Makes a signal's URL of a base: the specification adds `v1/<signal>` after a slash and changes nothing else.
 fn append_path(url: &mut Url, setting: &str, settings: &Settings<'_>) {
     let base = url.path().trim_end_matches('/');
-    if ["/v1/logs", "/v1/metrics", "/v1/traces"]
-        .iter()
-        .any(|path| base.ends_with(path))
-    {
+    if ["/v1/logs", "/v1/metrics", "/v1/traces"].iter().any(|path| base.ends_with(path)) {
         (settings.sources.warn)(format!(
             "{setting} is a base to which v1/{} is added, yet it already ends in a signal's path",
             settings.signal

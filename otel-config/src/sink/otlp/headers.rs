@@ -37,18 +37,13 @@ impl Header {
         let name = HeaderName::from_bytes(name.as_bytes())
             .map_err(|_| "invalid header name; valid: letters, digits and !#$%&'*+-.^_`|~")?;
         if RESERVED.contains(&name.as_str()) || name.as_str().starts_with("grpc-") {
-            return Err(format!(
-                "header `{name}` is set by convis itself and cannot be given"
-            ));
+            return Err(format!("header `{name}` is set by convis itself and cannot be given"));
         }
         // What gRPC takes: a little less than HTTP, which has no character set for the rest either.
         if !value.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
             return Err("invalid header value; valid: printable ASCII characters and blanks".to_owned());
         }
-        Ok(Self {
-            name: name.as_str().to_owned(),
-            value: Secret::new(value.to_owned()),
-        })
+        Ok(Self { name: name.as_str().to_owned(), value: Secret::new(value.to_owned()) })
     }
 }
 

@@ -93,19 +93,9 @@ impl OtlpConfig {
                 (sources.warn)(line);
             }
         };
-        let sources = Sources {
-            warn: &warn,
-            ..*sources
-        };
-        let logs = Settings {
-            spec,
-            sources,
-            signal: "logs",
-        };
-        let metrics = Settings {
-            signal: "metrics",
-            ..logs
-        };
+        let sources = Sources { warn: &warn, ..*sources };
+        let logs = Settings { spec, sources, signal: "logs" };
+        let metrics = Settings { signal: "metrics", ..logs };
 
         let signals = Signals::read(spec)?;
         let temporality = options::temporality(&metrics)?;

@@ -52,22 +52,12 @@ impl Signals {
     /// Reads `signals=metrics+logs`; both when not given. An endpoint for a signal left out is an error.
     pub(super) fn read(spec: &Spec) -> Result<Self, Problem> {
         let wrong = |why| Problem::setting("signals", why);
-        let mut signals = Self {
-            logs: false,
-            metrics: false,
-        };
+        let mut signals = Self { logs: false, metrics: false };
         for word in spec.get("signals").unwrap_or("metrics+logs").split('+') {
             let is_logs = choose(word, &[("metrics", false), ("logs", true)]).map_err(wrong)?;
-            *(if is_logs {
-                &mut signals.logs
-            } else {
-                &mut signals.metrics
-            }) = true;
+            *(if is_logs { &mut signals.logs } else { &mut signals.metrics }) = true;
         }
-        for (key, taken) in [
-            ("logs_endpoint", signals.logs),
-            ("metrics_endpoint", signals.metrics),
-        ] {
+        for (key, taken) in [("logs_endpoint", signals.logs), ("metrics_endpoint", signals.metrics)] {
             if !taken && spec.get(key).is_some() {
                 return Err(wrong(format!(
                     "it leaves out the signal of `{key}`; valid: metrics, logs, metrics+logs"
@@ -83,13 +73,7 @@ pub(super) fn protocol(settings: &Settings<'_>) -> Result<Option<Protocol>, Prob
         if text.eq_ignore_ascii_case("http/json") {
             return Err("`http/json` is not supported yet; valid: grpc, http/protobuf".to_owned());
         }
-        choose(
-            text,
-            &[
-                ("grpc", Protocol::Grpc),
-                ("http/protobuf", Protocol::HttpProtobuf),
-            ],
-        )
+        choose(text, &[("grpc", Protocol::Grpc), ("http/protobuf", Protocol::HttpProtobuf)])
     })
 }
 
@@ -97,11 +81,7 @@ pub(super) fn protocol(settings: &Settings<'_>) -> Result<Option<Protocol>, Prob
 pub(super) fn compression(settings: &Settings<'_>, endpoint: &Url) -> Result<Compression, Problem> {
     let words = [("gzip", Compression::Gzip), ("none", Compression::None)];
     let given = settings.parsed("compression", "COMPRESSION", |text| choose(text, &words))?;
-    let default = if is_this_host(endpoint) {
-        Compression::None
-    } else {
-        Compression::Gzip
-    };
+    let default = if is_this_host(endpoint) { Compression::None } else { Compression::Gzip };
     Ok(given.unwrap_or(default))
 }
 
@@ -147,9 +127,7 @@ pub(super) fn temporality(metrics: &Settings<'_>) -> Result<Temporality, Problem
         ("delta", Temporality::Delta),
         ("lowmemory", Temporality::LowMemory),
     ];
-    let given = metrics.parsed_own("temporality", "TEMPORALITY_PREFERENCE", |text| {
-        choose(text, &WORDS)
-    })?;
+    let given = metrics.parsed_own("temporality", "TEMPORALITY_PREFERENCE", |text| choose(text, &WORDS))?;
     Ok(given.unwrap_or_default())
 }
 

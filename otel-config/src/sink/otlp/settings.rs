@@ -21,19 +21,13 @@ impl Settings<'_> {
     /// A key of the sink.
     pub(super) fn key(&self, key: &str) -> Option<Found> {
         let value = self.spec.get(key)?.to_owned();
-        Some(Found {
-            setting: key.to_owned(),
-            value,
-        })
+        Some(Found { setting: key.to_owned(), value })
     }
 
     /// The names of a variable: the signal's own, then the generic one.
     pub(super) fn variables(&self, suffix: &str) -> [String; 2] {
         let signal = self.signal.to_ascii_uppercase();
-        [
-            format!("OTEL_EXPORTER_OTLP_{signal}_{suffix}"),
-            format!("OTEL_EXPORTER_OTLP_{suffix}"),
-        ]
+        [format!("OTEL_EXPORTER_OTLP_{signal}_{suffix}"), format!("OTEL_EXPORTER_OTLP_{suffix}")]
     }
 
     /// The value of a variable for this signal.
@@ -51,9 +45,7 @@ impl Settings<'_> {
         suffix: &str,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Result<Option<T>, Problem> {
-        Ok(self
-            .parsed_key(key, &parse)?
-            .or_else(|| self.parsed_variable(suffix, parse)))
+        Ok(self.parsed_key(key, &parse)?.or_else(|| self.parsed_variable(suffix, parse)))
     }
 
     /// As [`Settings::parsed`], for variables that exist for this signal only.
@@ -64,9 +56,7 @@ impl Settings<'_> {
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Result<Option<T>, Problem> {
         let [own, _] = self.variables(suffix);
-        Ok(self
-            .parsed_key(key, &parse)?
-            .or_else(|| self.sources.parsed_var(&own, parse)))
+        Ok(self.parsed_key(key, &parse)?.or_else(|| self.sources.parsed_var(&own, parse)))
     }
 
     fn parsed_key<T>(
@@ -74,11 +64,7 @@ impl Settings<'_> {
         key: &str,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Result<Option<T>, Problem> {
-        self.spec
-            .get(key)
-            .map(parse)
-            .transpose()
-            .map_err(|why| Problem::setting(key, why))
+        self.spec.get(key).map(parse).transpose().map_err(|why| Problem::setting(key, why))
     }
 
     /// The first value of a variable that `parse` takes.
@@ -87,8 +73,6 @@ impl Settings<'_> {
         suffix: &str,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Option<T> {
-        self.variables(suffix)
-            .iter()
-            .find_map(|name| self.sources.parsed_var(name, &parse))
+        self.variables(suffix).iter().find_map(|name| self.sources.parsed_var(name, &parse))
     }
 }

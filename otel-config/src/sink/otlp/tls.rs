@@ -19,19 +19,14 @@ pub struct Identity {
 
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Identity")
-            .field("cert_bytes", &self.cert.len())
-            .field("key", &self.key)
-            .finish()
+        f.debug_struct("Identity").field("cert_bytes", &self.cert.len()).field("key", &self.key).finish()
     }
 }
 
 /// Reads the trusted certificates and the client's identity of a signal.
 pub(super) fn read(settings: &Settings<'_>) -> Result<(Option<Vec<u8>>, Option<Identity>), Problem> {
     let ca = settings.key("ca").or_else(|| settings.variable("CERTIFICATE"));
-    let ca = ca
-        .map(|found| read_pem(settings, &found, CERTIFICATE))
-        .transpose()?;
+    let ca = ca.map(|found| read_pem(settings, &found, CERTIFICATE)).transpose()?;
 
     let own = (settings.key("cert"), settings.key("key"));
     let identity = match own {
@@ -40,10 +35,7 @@ pub(super) fn read(settings: &Settings<'_>) -> Result<(Option<Vec<u8>>, Option<I
             settings,
             settings.variable("CLIENT_CERTIFICATE"),
             settings.variable("CLIENT_KEY"),
-            (
-                "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
-                "OTEL_EXPORTER_OTLP_CLIENT_KEY",
-            ),
+            ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "OTEL_EXPORTER_OTLP_CLIENT_KEY"),
         )?,
         (cert, key) => pair(settings, cert, key, ("cert", "key"))?,
     };
@@ -86,16 +78,9 @@ fn read_pem(settings: &Settings<'_>, found: &Found, wanted: &str) -> Result<Vec<
     let refuse =
         |why: &str| Problem::setting(&found.setting, format!("file `{}`: {why}", shown(&found.value)));
     let content = (settings.sources.read_file)(path).map_err(|error| refuse(&error.to_string()))?;
-    if content
-        .windows(wanted.len())
-        .any(|window| window == wanted.as_bytes())
-    {
+    if content.windows(wanted.len()).any(|window| window == wanted.as_bytes()) {
         return Ok(content);
     }
-    let missing = if wanted == CERTIFICATE {
-        "certificate"
-    } else {
-        "private key"
-    };
+    let missing = if wanted == CERTIFICATE { "certificate" } else { "private key" };
     Err(refuse(&format!("no PEM {missing} in it")))
 }

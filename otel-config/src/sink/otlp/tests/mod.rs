@@ -10,10 +10,7 @@ use crate::testing::Outside;
 /// The settings of the first signal that the sink sends.
 fn signal(outside: &Outside, spec: &str) -> OtlpSignal {
     let config = outside.otlp(spec);
-    config
-        .logs
-        .or(config.metrics)
-        .unwrap_or_else(|| panic!("{spec}: no signal"))
+    config.logs.or(config.metrics).unwrap_or_else(|| panic!("{spec}: no signal"))
 }
 
 #[test]
@@ -34,11 +31,7 @@ fn nothing_given_gives_the_defaults() {
     let temporality = Temporality::Cumulative;
     assert_eq!(
         config,
-        OtlpConfig {
-            logs: Some(at("/v1/logs")),
-            metrics: Some(at("/v1/metrics")),
-            temporality
-        }
+        OtlpConfig { logs: Some(at("/v1/logs")), metrics: Some(at("/v1/metrics")), temporality }
     );
     assert!(outside.warnings().is_empty());
 }

@@ -20,11 +20,7 @@ fn timeout_of_the_sink_has_a_unit_or_is_milliseconds() {
         ("0s", None),
     ];
     for (written, want) in table {
-        assert_eq!(
-            signal(&outside, &format!("otlp,timeout={written}")).timeout,
-            want,
-            "{written}"
-        );
+        assert_eq!(signal(&outside, &format!("otlp,timeout={written}")).timeout, want, "{written}");
     }
     for written in ["", "-1", "1.5s", "soon", "99999999999999999999"] {
         assert_eq!(
@@ -73,11 +69,7 @@ fn compression_is_gzip_unless_the_endpoint_is_this_host() {
         ("compression=GZIP", gzip),
     ];
     for (items, want) in table {
-        assert_eq!(
-            signal(&Outside::default(), &format!("otlp,{items}")).compression,
-            want,
-            "{items}"
-        );
+        assert_eq!(signal(&Outside::default(), &format!("otlp,{items}")).compression, want, "{items}");
     }
     assert_eq!(
         Outside::default().refusal("otlp,compression=zstd"),
@@ -88,13 +80,7 @@ fn compression_is_gzip_unless_the_endpoint_is_this_host() {
         ("OTEL_EXPORTER_OTLP_LOGS_COMPRESSION", "gzip"),
     ]);
     let config = outside.otlp("otlp,endpoint=http://10.0.0.1");
-    assert_eq!(
-        (
-            config.logs.unwrap().compression,
-            config.metrics.unwrap().compression
-        ),
-        (gzip, none)
-    );
+    assert_eq!((config.logs.unwrap().compression, config.metrics.unwrap().compression), (gzip, none));
 }
 
 #[test]
@@ -108,18 +94,11 @@ fn signals_choose_what_is_sent() {
     ];
     for (spec, logs, metrics) in table {
         let config = Outside::default().otlp(spec);
-        assert_eq!(
-            (config.logs.is_some(), config.metrics.is_some()),
-            (logs, metrics),
-            "{spec}"
-        );
+        assert_eq!((config.logs.is_some(), config.metrics.is_some()), (logs, metrics), "{spec}");
     }
     let refusals = [
         ("signals=", "signals: `` is unknown; valid: metrics, logs"),
-        (
-            "signals=traces",
-            "signals: `traces` is unknown; valid: metrics, logs",
-        ),
+        ("signals=traces", "signals: `traces` is unknown; valid: metrics, logs"),
         ("signals=logs+", "signals: `` is unknown; valid: metrics, logs"),
         (
             "signals=metrics,logs_endpoint=http://h",
@@ -127,10 +106,7 @@ fn signals_choose_what_is_sent() {
         ),
     ];
     for (items, why) in refusals {
-        assert_eq!(
-            Outside::default().refusal(&format!("otlp,{items}")),
-            format!("--sink otlp: {why}")
-        );
+        assert_eq!(Outside::default().refusal(&format!("otlp,{items}")), format!("--sink otlp: {why}"));
     }
 }
 
@@ -149,26 +125,13 @@ fn temporality_is_read_without_regard_to_case() {
         ("LOWMEMORY", Temporality::LowMemory),
     ];
     for (written, want) in table {
-        assert_eq!(
-            Outside::default()
-                .otlp(&format!("otlp,temporality={written}"))
-                .temporality,
-            want
-        );
-        assert_eq!(
-            Outside::env(&[(TEMPORALITY, written)]).otlp("otlp").temporality,
-            want
-        );
+        assert_eq!(Outside::default().otlp(&format!("otlp,temporality={written}")).temporality, want);
+        assert_eq!(Outside::env(&[(TEMPORALITY, written)]).otlp("otlp").temporality, want);
     }
     let outside = Outside::env(&[(TEMPORALITY, "delta")]);
-    assert_eq!(
-        outside.otlp("otlp,temporality=cumulative").temporality,
-        Temporality::Cumulative
-    );
-    let outside = Outside::env(&[
-        (TEMPORALITY, "never"),
-        ("OTEL_EXPORTER_OTLP_TEMPORALITY_PREFERENCE", "delta"),
-    ]);
+    assert_eq!(outside.otlp("otlp,temporality=cumulative").temporality, Temporality::Cumulative);
+    let outside =
+        Outside::env(&[(TEMPORALITY, "never"), ("OTEL_EXPORTER_OTLP_TEMPORALITY_PREFERENCE", "delta")]);
     assert_eq!(outside.otlp("otlp").temporality, Temporality::Cumulative);
     assert_eq!(outside.warnings().len(), 1);
     assert_eq!(
@@ -192,8 +155,5 @@ fn histograms_have_explicit_buckets_so_far() {
     );
     let outside = Outside::env(&[(HISTOGRAM, "base2_exponential_bucket_histogram")]);
     outside.otlp("otlp");
-    assert_eq!(
-        outside.warnings(),
-        [format!("{HISTOGRAM} is ignored: {unsupported}")]
-    );
+    assert_eq!(outside.warnings(), [format!("{HISTOGRAM} is ignored: {unsupported}")]);
 }
