@@ -38,7 +38,7 @@ fmt:
 # Licences, sources and advisories of dependencies
 deny:
     scripts/install cargo-deny
-    cargo deny --offline check bans licenses sources
+    cargo deny --log-level error check bans licenses sources
 
 # Rebuild the eBPF object after its sources changed
 ebpf:
@@ -50,6 +50,9 @@ ebpf-verify:
     scripts/install bpf-linker
     scripts/ebpf-verify
 
-# Encoding and per-event costs
+# Costs: per encoded event, per record, and (as root) of capturing against nothing attached
 bench:
-    cargo bench -p convis-exporters -p convis
+    cargo build --release
+    cargo bench -p convis-exporters --bench encode
+    cargo bench -p convis --bench track
+    CONVIS_BIN="$PWD/target/release/convis" CARGO_TARGET_DIR=target scripts/as-root cargo bench -p convis-integration --bench overhead

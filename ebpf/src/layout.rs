@@ -49,7 +49,6 @@ macro_rules! layout {
 
 layout! {
     skc_family = "sock_common" "skc_family" 2;
-    skc_num = "sock_common" "skc_num" 2;
     skc_dport = "sock_common" "skc_dport" 2;
     skc_daddr = "sock_common" "skc_daddr" 4;
     skc_rcv_saddr = "sock_common" "skc_rcv_saddr" 4;
@@ -75,7 +74,6 @@ layout! {
     net_inum = "net" "ns.inum" 4;
     task_tgid = "task_struct" "tgid" 4;
     task_pid = "task_struct" "pid" 4;
-    task_flags = "task_struct" "flags" 4;
     task_group_leader = "task_struct" "group_leader" 8;
     task_start_boottime = "task_struct" "start_boottime" 8;
     task_self_exec_id = "task_struct" "self_exec_id" 4;
@@ -101,12 +99,22 @@ layout! {
     mount_mountpoint = "mount" "mnt_mountpoint" 8;
     files_fdt = "files_struct" "fdt" 8;
     fdtable_fd = "fdtable" "fd" 8;
-    fdtable_max_fds = "fdtable" "max_fds" 4;
     socket_sk = "socket" "sk" 8;
     socket_file = "socket" "file" 8;
 }
 
 /// Number of members.
 pub const FIELDS: usize = WANTED.len();
+
+/// Bytes of a `tcp_sock` that are read at once, since one long read costs hardly more than a short one.
+pub const WINDOW_BYTES: usize = 512;
+
+/// Where the window begins: so that it holds as many of the members as possible. Those outside are read one by one.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// Bytes from the start of the `tcp_sock`.
+    pub start: u32,
+}
 
 const _: () = assert!(size_of::<Layout>() == 4 * FIELDS);

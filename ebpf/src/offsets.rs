@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::btf::{Btf, BtfError};
-use crate::layout::{ABSENT, FIELDS, WANTED, Wanted};
+use crate::layout::{ABSENT, FIELDS, WANTED, WINDOW_BYTES, Wanted};
 
 /// Why one member cannot be read on this kernel.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,6 +55,26 @@ pub fn resolve(btf: &Btf<'_>) -> Result<[u32; FIELDS], LayoutError> {
         }
     }
     if members.is_empty() { Ok(offsets) } else { Err(LayoutError { members }) }
+}
+
+/// Start of the window of a `tcp_sock` that holds most of the members at `offsets`, which [`resolve`] gave.
+pub fn window_start(offsets: &[u32; FIELDS]) -> u32 {
+    let members: Vec<(u32, u32)> = offsets
+        .iter()
+        .zip(WANTED)
+        .filter(|(_, wanted)| wanted.structure == "tcp_sock")
+        .map(|(offset, wanted)| (*offset, wanted.size))
+        .collect();
+    let held = |start: u32| {
+        let window = start..=start + WINDOW_BYTES as u32;
+        members
+            .iter()
+            .filter(|(offset, size)| window.contains(offset) && window.contains(&(offset + size)))
+            .count()
+    };
+    // Aligned, so that every member within keeps its own alignment.
+    let starts = members.iter().map(|(offset, _)| offset & !7);
+    starts.max_by_key(|start| (held(*start), std::cmp::Reverse(*start))).unwrap_or_default()
 }
 
 fn resolve_one(btf: &Btf<'_>, wanted: &'static Wanted) -> Result<u32, MemberError> {

@@ -3,8 +3,8 @@
 //! Bytes are read field by field, never cast, so any bytes give a record or a named error.
 
 use crate::wire::{
-    ARGV0_BYTES, COUNTER_WORDS, Conn, Counters, Entry, Header, NAME_BYTES, Owner, PATH_BYTES, Totals,
-    VERSION, kind,
+    ARGV0_BYTES, Address, COUNTER_WORDS, Conn, Counters, Entry, Header, NAME_BYTES, Owner, PATH_BYTES,
+    Totals, VERSION, kind,
 };
 
 /// A record of the ring.
@@ -179,6 +179,10 @@ impl Reader<'_> {
         self.take().map(u64::from_ne_bytes)
     }
 
+    fn address(&mut self) -> Result<Address, RecordError> {
+        Ok([self.u64()?, self.u64()?])
+    }
+
     fn header(&mut self) -> Result<Header, RecordError> {
         Ok(Header {
             version: self.u8()?,
@@ -196,7 +200,7 @@ impl Reader<'_> {
             start_ns: self.u64()?,
             cgroup_id: self.u64()?,
             uid: self.u32()?,
-            task_flags: self.u32()?,
+            reserved: self.u32()?,
         })
     }
 
@@ -206,8 +210,8 @@ impl Reader<'_> {
             start_ns: self.u64()?,
             established_ns: self.u64()?,
             owner: self.owner()?,
-            local: self.take()?,
-            peer: self.take()?,
+            local: self.address()?,
+            peer: self.address()?,
             local_port_be: self.u16()?,
             peer_port_be: self.u16()?,
             netns: self.u32()?,

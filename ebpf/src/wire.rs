@@ -59,6 +59,10 @@ pub const AF_INET: u16 = 2;
 /// Address family IPv6.
 pub const AF_INET6: u16 = 10;
 
+/// An IP address: its bytes in network order, IPv4 in the first four, the rest zero. Two words rather than bytes, because
+/// the kernel programs would copy bytes one by one.
+pub type Address = [u64; 2];
+
 /// Start of every record.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,8 +93,8 @@ pub struct Owner {
     pub cgroup_id: u64,
     /// Real user id in the initial user namespace.
     pub uid: u32,
-    /// `PF_*` flags of the task.
-    pub task_flags: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// One end of a connection; the value that lives in the ledger.
@@ -105,10 +109,10 @@ pub struct Conn {
     pub established_ns: u64,
     /// Who connected or accepted.
     pub owner: Owner,
-    /// Local address; IPv4 in the first four bytes.
-    pub local: [u8; 16],
-    /// Peer address; IPv4 in the first four bytes.
-    pub peer: [u8; 16],
+    /// Local address.
+    pub local: Address,
+    /// Peer address.
+    pub peer: Address,
     /// Local port, network byte order.
     pub local_port_be: u16,
     /// Peer port, network byte order.
@@ -285,9 +289,9 @@ pub const COUNTER_WORDS: usize = size_of::<Counters>() / 8;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tuple {
     /// Local address of the end that is looked for.
-    pub local: [u8; 16],
+    pub local: Address,
     /// Its peer address.
-    pub peer: [u8; 16],
+    pub peer: Address,
     /// Its local port, network byte order.
     pub local_port_be: u16,
     /// Its peer port, network byte order.

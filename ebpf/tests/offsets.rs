@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a helper of tests that may fail like them")]
 
 use convis_ebpf::btf::Btf;
-use convis_ebpf::layout::{ABSENT, WANTED};
-use convis_ebpf::offsets::resolve;
+use convis_ebpf::layout::{ABSENT, WANTED, WINDOW_BYTES};
+use convis_ebpf::offsets::{resolve, window_start};
 
 fn fixtures() -> Vec<(String, Vec<u8>)> {
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/btf");
@@ -24,6 +24,21 @@ fn every_kernel_has_the_layout() {
         for (offset, wanted) in offsets.iter().zip(WANTED) {
             assert!(*offset != ABSENT || wanted.optional, "{name}: {wanted:?}");
         }
+    }
+}
+
+/// Scenario: the window of a `tcp_sock` on every kernel.
+/// Guarantees: it is aligned and holds at least eight of the eleven members, so one read does most of the work.
+#[test]
+fn the_window_holds_most_members() {
+    for (name, bytes) in fixtures() {
+        let offsets = resolve(&Btf::parse(&bytes).unwrap()).unwrap();
+        let start = window_start(&offsets);
+        let members = offsets.iter().zip(WANTED).filter(|(_, wanted)| wanted.structure == "tcp_sock");
+        let end = start + u32::try_from(WINDOW_BYTES).unwrap();
+        let held =
+            members.filter(|(offset, wanted)| **offset >= start && **offset + wanted.size <= end).count();
+        assert!(start % 8 == 0 && held >= 8, "{name}: {held} from {start}");
     }
 }
 

@@ -45,9 +45,14 @@ impl Convis {
 
     /// Starts it with these arguments alone; returns once it captures.
     pub fn start_with(arguments: &[&str]) -> Self {
+        Self::start_in(arguments, &[])
+    }
+
+    /// As [`Convis::start_with`], with these environment variables.
+    pub fn start_in(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let admin = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let mut command = command();
-        command.args(arguments).args(["--admin", &admin.to_string()]);
+        command.args(arguments).args(["--admin", &admin.to_string()]).envs(variables.iter().copied());
         let mut process = Process::start("convis", command);
         wait_for("convis to capture", START_PATIENCE, || {
             let ended = process.ended();

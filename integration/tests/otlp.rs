@@ -9,7 +9,7 @@ use convis_integration::ends;
 use convis_integration::event::Event;
 use convis_integration::need::root;
 use convis_integration::oracle::{Oracle, Request};
-use convis_integration::otlp::{self, Log};
+use convis_integration::otlp::{self, Log, Point};
 use convis_integration::registry::{SCHEMA_URL, is_known};
 use convis_integration::traffic::Exchange;
 use convis_integration::truth::Side;
@@ -224,4 +224,75 @@ fn deltas_add_up() {
     assert!(io.iter().all(|point| point.data["aggregationTemporality"] == 1), "{io:#?}");
     let total: u64 = io.iter().map(|point| point.integer()).sum();
     assert_eq!(total, 2 * 2 * 3000, "two connections, two ends each");
+}
+
+/// Scenario: a Resource for each process, over gRPC; one connection.
+/// Guarantees: both processes have their own Resource with pid and owner, and `process.network.io` is exact for each.
+#[test]
+fn each_process_has_its_own_resource() {
+    need!(root());
+    let _turn = turns::together();
+    let oracle = need!(Oracle::start("none"));
+    let sink = format!("otlp,{}", endpoint(&oracle, "grpc"));
+    let convis = Convis::start(&["--metric-resource", "process", "--sink", &sink]);
+    let truth =
+        Scene::one("127.0.0.1:0", Exchange { send: 1000, expect: 2000, ..Exchange::default() }).play();
+    assert!(convis.stop().status.success());
+
+    let points = oracle.points_taken();
+    for report in truth.ends() {
+        let io: Vec<_> = points
+            .iter()
+            .filter(|point| point.metric == "process.network.io" && pid(point) == Some(report.pid))
+            .collect();
+        for (direction, bytes) in [("transmit", report.written), ("receive", report.read)] {
+            let directed = |point: &&&Point| {
+                point.attributes.len() == 1
+                    && point.attribute("network.io.direction").as_deref() == Some(direction)
+            };
+            let last = io.iter().rfind(directed).map(|point| point.integer());
+            assert_eq!(last, Some(bytes), "{direction} of {}", report.pid);
+        }
+        let owner = io.first().and_then(|point| point.resource.get("process.owner"));
+        assert_eq!(owner.and_then(|owner| owner.as_str()), Some("root"));
+    }
+}
+
+fn pid(point: &Point) -> Option<u32> {
+    point.resource.get("process.pid")?.as_u64()?.try_into().ok()
+}
+
+/// Scenario: a sink over gRPC and one over HTTP, and attributes of convis and of the host in the environment.
+/// Guarantees: convis's own metrics come both ways, from a Resource that is convis, with the figures of its ledger; what
+/// describes convis is nowhere else, what describes the host is everywhere.
+#[test]
+fn convis_tells_of_itself() {
+    need!(root());
+    let _turn = turns::together();
+    for protocol in ["grpc", "http/protobuf"] {
+        let oracle = need!(Oracle::start("none"));
+        let sink = format!("otlp,{}", endpoint(&oracle, protocol));
+        let attributes =
+            [("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test,k8s.pod.name=convis-7")];
+        let convis = Convis::start_in(&["--interval", "1s", "--sink", &sink], &attributes);
+        Scene::one("127.0.0.1:0", Exchange::default()).play();
+        wait_for("convis's own metrics", PATIENCE, || {
+            let seen = |point: &Point| point.metric == "convis.events.seen" && opened(point) >= Some(2);
+            oracle.points_taken().iter().any(seen).then_some(())
+        });
+        assert!(convis.stop().status.success());
+        for point in oracle.points_taken() {
+            let text = |key: &str| point.resource.get(key).and_then(|value| value.as_str());
+            assert_eq!(text("deployment.environment.name"), Some("test"), "{point:#?}");
+            let is_own = !sums::is_observed(&point);
+            let is_convis =
+                text("service.name") == Some("convis") && text("process.executable.name").is_none();
+            assert_eq!(is_convis, is_own, "{point:#?}");
+            assert_eq!(text("k8s.pod.name"), is_own.then_some("convis-7"), "{point:#?}");
+        }
+    }
+}
+
+fn opened(point: &Point) -> Option<u64> {
+    (point.attribute("kind").as_deref() == Some("opened")).then(|| point.integer())
 }

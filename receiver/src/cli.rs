@@ -39,12 +39,15 @@ Settings that a sink does not name come from OTEL_EXPORTER_OTLP_*, OTEL_RESOURCE
 and OTEL_BLRP_SCHEDULE_DELAY.
 Exit codes: 0 ok, 64 wrong usage or configuration, 69 the kernel lacks what is needed, 70 internal error, 77 not permitted.";
 
+const SINK_HELP: &str = "\
+Where events and metrics go, repeatable: stdout[,format=table|json] or otlp[,endpoint=URL][,KEY=VALUE]...; \
+KEY=@FILE reads a value from a file, ${env:NAME} from the environment, \\, is a comma [default: stdout]";
+
 /// Options of `run`.
 #[derive(Debug, Clone, Args)]
 pub struct Run {
-    /// Where events and metrics go, repeatable: stdout[,format=table|json] or otlp[,endpoint=URL][,KEY=VALUE]...
-    /// `KEY=@FILE` reads a value from a file, `${env:NAME}` from the environment, `\,` is a comma [default: stdout]
-    #[arg(long = "sink", value_name = "SPEC")]
+    /// Sink specifications, as `convis_otel_config` reads them.
+    #[arg(long = "sink", value_name = "SPEC", help = SINK_HELP)]
     pub sinks: Vec<String>,
     /// Time between two exports of metrics, such as 500ms, 10s or 1m [default: `OTEL_METRIC_EXPORT_INTERVAL`, else 10s]
     #[arg(long, value_name = "TIME", value_parser = positive_duration)]

@@ -331,8 +331,8 @@ fn summary(status: &Status) -> String {
         .lanes()
         .iter()
         .map(|lane| {
-            let stats = lane.stats.snapshot();
-            let (sent, dropped) = (stats.sent, stats.dropped_total());
+            let counted = lane.stats.snapshot();
+            let (sent, dropped) = (counted.sent, counted.dropped_total());
             format!("{} {}: {sent} sent, {dropped} dropped", lane.sink, lane.signal.as_str())
         })
         .collect();

@@ -248,7 +248,7 @@ fn sink_families(lanes: &[LaneStats], dropped: &mut Family) -> Vec<Family> {
     let mut millis = family("convis.sink.export.duration", "ms", Kind::Counter, "Time spent in attempts.");
     for lane in lanes {
         let stats = lane.stats.snapshot();
-        let labels = vec![("sink", lane.sink.to_string()), ("signal", lane.signal.as_str().to_owned())];
+        let labels = [("sink", lane.sink.to_string()), ("signal", lane.signal.as_str().to_owned())];
         let with = |more: Option<(&'static str, &str)>| {
             let more = more.map(|(key, value)| (key, value.to_owned()));
             labels.iter().cloned().chain(more).collect::<Vec<_>>()

@@ -70,6 +70,11 @@ pub fn role(raw: &wire::Totals) -> Option<Role> {
     }
 }
 
+/// Whether a process closed this end: somebody has accepted it, seen or not.
+pub fn was_closed_here(raw: &wire::Totals) -> bool {
+    fin_sent(raw)
+}
+
 fn fin_sent(raw: &wire::Totals) -> bool {
     matches!(
         raw.old_state,

@@ -244,7 +244,7 @@ impl Tracker {
         let of_listener = |conn: &Conn| {
             conn.netns == listener.netns
                 && conn.local_port_be == listener.local_port_be
-                && (listener.local == [0; 16] || listener.local == conn.local)
+                && (listener.local == [0; 2] || listener.local == conn.local)
         };
         let ids: Vec<u64> =
             self.unaccepted.iter().filter(|(_, ended)| of_listener(&ended.conn)).map(|(id, _)| *id).collect();
@@ -261,6 +261,7 @@ impl Tracker {
         let known_start = conn.established_ns != 0;
         let mut connection = connection(conn, Attribution::Unknown);
         connection.role = connection.role.or_else(|| totals::role(&ended.totals));
+        connection.never_accepted = conn.role == role::SERVER && !totals::was_closed_here(&ended.totals);
         let detail = Detail::Closed {
             totals: totals::of(&ended.totals, connection.role),
             duration: known_start.then(|| span(conn.established_ns, ended.time_ns)),
@@ -345,7 +346,7 @@ fn connection(conn: &Conn, attribution: Attribution) -> Connection {
         network_namespace: conn.netns,
         attribution,
         preexisting: conn.flags & flag::PREEXISTING != 0,
-        never_accepted: conn.role == role::SERVER && attribution == Attribution::Unknown,
+        never_accepted: false,
     }
 }
 
@@ -357,11 +358,12 @@ fn role_of(conn: &Conn) -> Option<Role> {
     }
 }
 
-fn address(family: u16, bytes: [u8; 16]) -> IpAddr {
+fn address(family: u16, [first, second]: wire::Address) -> IpAddr {
     if family == wire::AF_INET6 {
-        return IpAddr::V6(Ipv6Addr::from(bytes));
+        let bits = u128::from(u64::from_be(first)) << 64 | u128::from(u64::from_be(second));
+        return IpAddr::V6(Ipv6Addr::from_bits(bits));
     }
-    let [a, b, c, d, ..] = bytes;
+    let [a, b, c, d, ..] = first.to_ne_bytes();
     IpAddr::V4(Ipv4Addr::new(a, b, c, d))
 }
 

@@ -7,7 +7,7 @@ use aya_ebpf::maps::{HashMap, LruHashMap, PerCpuArray};
 
 use crate::emit;
 use crate::kernel::setting;
-use crate::wire::{AF_INET, ClosedRecord, Conn, Entry, OpenedRecord, Owner, Totals, Tuple, flag, kind};
+use crate::wire::{AF_INET, ClosedRecord, Conn, Entry, OpenedRecord, Tuple, flag, kind};
 
 #[map(name = "CONNS")]
 static CONNS: HashMap<u64, Entry> = HashMap::with_max_entries(1, 0);
@@ -16,41 +16,7 @@ static CONNS: HashMap<u64, Entry> = HashMap::with_max_entries(1, 0);
 #[map(name = "OWN_PEERS")]
 static OWN_PEERS: LruHashMap<Tuple, u8> = LruHashMap::with_max_entries(1024, 0);
 
-const BLANK: Entry = Entry {
-    conn: Conn {
-        id: 0,
-        start_ns: 0,
-        established_ns: 0,
-        owner: Owner { tgid: 0, exec_seq: 0, start_ns: 0, cgroup_id: 0, uid: 0, task_flags: 0 },
-        local: [0; 16],
-        peer: [0; 16],
-        local_port_be: 0,
-        peer_port_be: 0,
-        netns: 0,
-        family: 0,
-        flags: 0,
-        role: 0,
-        reserved: [0; 3],
-    },
-    totals: Totals {
-        bytes_acked: 0,
-        bytes_received: 0,
-        bytes_sent: 0,
-        bytes_retrans: 0,
-        snd_una: 0,
-        snd_nxt: 0,
-        write_seq: 0,
-        segs_in: 0,
-        segs_out: 0,
-        total_retrans: 0,
-        srtt_us_8: 0,
-        sk_err: 0,
-        sk_flags: 0,
-        old_state: 0,
-        reserved: [0; 3],
-    },
-    end_ns: 0,
-};
+const ENTRY_WORDS: usize = size_of::<Entry>() / 8;
 
 /// Room to build an entry in, since the stack has none. Only the state program uses it, and no program interrupts itself.
 #[map(name = "SCRATCH")]
@@ -60,9 +26,14 @@ static SCRATCH: PerCpuArray<Entry> = PerCpuArray::with_max_entries(1, 0);
 #[inline(always)]
 pub fn scratch(role: u8) -> Option<&'static mut Entry> {
     let entry = SCRATCH.get_ptr_mut(0)?;
-    // SAFETY: this CPU's own slot; see SCRATCH.
+    let words = entry.cast::<u64>();
+    for word in 0..ENTRY_WORDS {
+        // Volatile, or the compiler makes it a call that clears byte by byte.
+        // SAFETY: within this CPU's own slot, see SCRATCH.
+        unsafe { words.add(word).write_volatile(0) };
+    }
+    // SAFETY: the same; all zero is a valid entry.
     let entry = unsafe { &mut *entry };
-    *entry = BLANK;
     entry.conn.role = role;
     entry.conn.start_ns = emit::now();
     entry.conn.id = next_id();
@@ -188,5 +159,5 @@ fn mirrored(conn: &Conn) -> Tuple {
 
 #[inline(always)]
 fn is_loopback(conn: &Conn) -> bool {
-    if conn.family == AF_INET { conn.peer[0] == 127 } else { conn.peer[15] == 1 && conn.peer[0] == 0 }
+    if conn.family == AF_INET { conn.peer[0] & 0xff == 127 } else { conn.peer == [0, 1_u64.to_be()] }
 }

@@ -2,6 +2,8 @@
 //!
 //! `state` is the spine: one program on every state change of every TCP socket. `accept` adds the owner of a
 //! server's end, `process` the life of processes. All of them only read kernel memory.
+//!
+//! Everything is inlined: a local function's symbol does not survive stripping, and calls cost.
 
 #![no_std]
 #![no_main]
@@ -28,6 +30,7 @@ use aya_ebpf::programs::{RawTracePointContext, TracePointContext};
 
 /// Every state change of a TCP socket: `(sk, old, new)`.
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
+#[inline(always)]
 pub fn state_change(ctx: RawTracePointContext) -> i32 {
     let old = ctx.arg::<u64>(1) as u32;
     let new = ctx.arg::<u64>(2) as u32;
@@ -37,6 +40,7 @@ pub fn state_change(ctx: RawTracePointContext) -> i32 {
 
 /// A process was forked: `(parent, child)`.
 #[raw_tracepoint(tracepoint = "sched_process_fork")]
+#[inline(always)]
 pub fn process_fork(ctx: RawTracePointContext) -> i32 {
     process::forked(ctx.arg::<u64>(0), ctx.arg::<u64>(1));
     0
@@ -44,6 +48,7 @@ pub fn process_fork(ctx: RawTracePointContext) -> i32 {
 
 /// A process runs a new image: `(task, ..)`.
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
+#[inline(always)]
 pub fn process_exec(ctx: RawTracePointContext) -> i32 {
     process::executed(ctx.arg::<u64>(0));
     0
@@ -51,6 +56,7 @@ pub fn process_exec(ctx: RawTracePointContext) -> i32 {
 
 /// A thread ends: `(task, ..)`.
 #[raw_tracepoint(tracepoint = "sched_process_exit")]
+#[inline(always)]
 pub fn process_exit(ctx: RawTracePointContext) -> i32 {
     process::exited(ctx.arg::<u64>(0));
     0
@@ -58,6 +64,7 @@ pub fn process_exit(ctx: RawTracePointContext) -> i32 {
 
 /// `accept` returns.
 #[tracepoint(category = "syscalls", name = "sys_exit_accept")]
+#[inline(always)]
 pub fn accept_return(ctx: TracePointContext) -> u32 {
     accept::returned(&ctx);
     0
@@ -65,6 +72,7 @@ pub fn accept_return(ctx: TracePointContext) -> u32 {
 
 /// `accept4` returns.
 #[tracepoint(category = "syscalls", name = "sys_exit_accept4")]
+#[inline(always)]
 pub fn accept4_return(ctx: TracePointContext) -> u32 {
     accept::returned(&ctx);
     0

@@ -1,11 +1,23 @@
 //! What a socket says of itself.
 
-use crate::kernel::{ReadFailed, offset, read};
-use crate::layout::ABSENT;
-use crate::wire::{AF_INET, AF_INET6, Conn, Totals};
+use core::mem::MaybeUninit;
+
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::PerCpuArray;
+
+use crate::kernel::{Block, ReadFailed, offset, read, window_start};
+use crate::layout::{ABSENT, WINDOW_BYTES};
+use crate::wire::{AF_INET, AF_INET6, Address, Conn, Totals};
 
 /// IPPROTO_TCP. MPTCP's own sockets fire the same tracepoints; their subflows are the connections.
 const IPPROTO_TCP: u16 = 6;
+/// The part of a `sock_common` that has family, ports, addresses and network namespace on every kernel so far.
+const COMMON_WORDS: usize = 13;
+
+/// Room for a window of a `tcp_sock`, since the stack has none.
+#[map(name = "WINDOW_SCRATCH")]
+static WINDOW_SCRATCH: PerCpuArray<MaybeUninit<[u64; WINDOW_BYTES / 8]>> =
+    PerCpuArray::with_max_entries(1, 0);
 
 /// Whether `sk` is a TCP socket.
 #[inline(always)]
@@ -25,72 +37,78 @@ pub fn is_mptcp(sk: u64) -> bool {
 /// The local port comes from `inet_sport`: `skc_num` is already 0 at CLOSE.
 #[inline(always)]
 pub fn fill_tuple(sk: u64, conn: &mut Conn) -> Result<(), ReadFailed> {
-    conn.family = read!(sk, skc_family, u16)?;
+    let mut words = MaybeUninit::uninit();
+    let common = Block::<COMMON_WORDS>::read(&mut words, sk, 0)?;
+    conn.family = common.get(offset!(skc_family))?;
     conn.local_port_be = read!(sk, inet_sport, u16)?;
-    conn.peer_port_be = read!(sk, skc_dport, u16)?;
+    conn.peer_port_be = common.get(offset!(skc_dport))?;
     if conn.family == AF_INET6 && offset!(skc_v6_daddr) != ABSENT && offset!(skc_v6_rcv_saddr) != ABSENT {
-        let local = read!(sk, skc_v6_rcv_saddr, Address)?;
-        let peer = read!(sk, skc_v6_daddr, Address)?;
-        if peer.is_mapped() {
+        let local: InSocket = common.get(offset!(skc_v6_rcv_saddr))?;
+        let peer: InSocket = common.get(offset!(skc_v6_daddr))?;
+        if is_mapped(&peer) {
             conn.family = AF_INET;
-            set_v4(&mut conn.local, local.words[3]);
-            set_v4(&mut conn.peer, peer.words[3]);
+            conn.local = v4(local[3]);
+            conn.peer = v4(peer[3]);
         } else {
-            conn.local = local.bytes();
-            conn.peer = peer.bytes();
+            conn.local = v6(&local);
+            conn.peer = v6(&peer);
         }
     } else {
-        set_v4(&mut conn.local, read!(sk, skc_rcv_saddr, u32)?);
-        set_v4(&mut conn.peer, read!(sk, skc_daddr, u32)?);
+        conn.local = v4(common.get(offset!(skc_rcv_saddr))?);
+        conn.peer = v4(common.get(offset!(skc_daddr))?);
     }
     if offset!(skc_net) != ABSENT {
-        let net = read!(sk, skc_net, u64)?;
+        let net: u64 = common.get(offset!(skc_net))?;
         conn.netns = read!(net, net_inum, u32)?;
     }
     Ok(())
 }
 
-/// An IPv6 address in network byte order.
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct Address {
-    words: [u32; 4],
-}
+/// An IPv6 address as a socket has it: words in network byte order.
+type InSocket = [u32; 4];
 
-impl Address {
-    /// Whether it is an IPv4 address in disguise, `::ffff:0:0/96`.
-    #[inline(always)]
-    fn is_mapped(&self) -> bool {
-        self.words[0] == 0 && self.words[1] == 0 && self.words[2] == 0xffff_u32.to_be()
-    }
-
-    #[inline(always)]
-    fn bytes(&self) -> [u8; 16] {
-        // SAFETY: four integers without padding.
-        unsafe { core::mem::transmute(self.words) }
-    }
+/// Whether an IPv6 address is an IPv4 one in disguise, `::ffff:0:0/96`.
+#[inline(always)]
+fn is_mapped(address: &InSocket) -> bool {
+    address[0] == 0 && address[1] == 0 && address[2] == 0xffff_u32.to_be()
 }
 
 #[inline(always)]
-fn set_v4(address: &mut [u8; 16], word: u32) {
-    let [a, b, c, d] = word.to_ne_bytes();
-    *address = [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+fn v6(address: &InSocket) -> Address {
+    [pair(address[0], address[1]), pair(address[2], address[3])]
+}
+
+#[inline(always)]
+fn v4(address: u32) -> Address {
+    [pair(address, 0), 0]
+}
+
+/// Two words one after the other in memory; the object is little-endian.
+#[inline(always)]
+fn pair(first: u32, second: u32) -> u64 {
+    u64::from(first) | u64::from(second) << 32
 }
 
 /// Fills in the socket's figures, when it leaves `old_state`.
 #[inline(always)]
 pub fn fill_totals(sk: u64, old_state: u32, totals: &mut Totals) -> Result<(), ReadFailed> {
-    totals.bytes_acked = read!(sk, bytes_acked, u64)?;
-    totals.bytes_received = read!(sk, bytes_received, u64)?;
-    totals.bytes_sent = read!(sk, bytes_sent, u64)?;
-    totals.bytes_retrans = read!(sk, bytes_retrans, u64)?;
-    totals.snd_una = read!(sk, snd_una, u32)?;
-    totals.snd_nxt = read!(sk, snd_nxt, u32)?;
-    totals.write_seq = read!(sk, write_seq, u32)?;
-    totals.segs_in = read!(sk, segs_in, u32)?;
-    totals.segs_out = read!(sk, segs_out, u32)?;
-    totals.total_retrans = read!(sk, total_retrans, u32)?;
-    totals.srtt_us_8 = read!(sk, srtt_us, u32)?;
+    let Some(words) = WINDOW_SCRATCH.get_ptr_mut(0) else {
+        return Err(ReadFailed);
+    };
+    // SAFETY: this CPU's own slot; only the state program uses it, and no program interrupts itself.
+    let words = unsafe { &mut *words };
+    let window = Block::read(words, sk, window_start())?;
+    totals.bytes_acked = window.get(offset!(bytes_acked))?;
+    totals.bytes_received = window.get(offset!(bytes_received))?;
+    totals.bytes_sent = window.get(offset!(bytes_sent))?;
+    totals.bytes_retrans = window.get(offset!(bytes_retrans))?;
+    totals.snd_una = window.get(offset!(snd_una))?;
+    totals.snd_nxt = window.get(offset!(snd_nxt))?;
+    totals.write_seq = window.get(offset!(write_seq))?;
+    totals.segs_in = window.get(offset!(segs_in))?;
+    totals.segs_out = window.get(offset!(segs_out))?;
+    totals.total_retrans = window.get(offset!(total_retrans))?;
+    totals.srtt_us_8 = window.get(offset!(srtt_us))?;
     totals.sk_err = read!(sk, sk_err, u32)?;
     totals.sk_flags = read!(sk, skc_flags, u32)?;
     totals.old_state = old_state as u8;

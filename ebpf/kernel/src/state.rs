@@ -21,7 +21,7 @@ const LISTEN: u32 = 10;
 #[inline(always)]
 pub fn changed(sk: u64, old: u32, new: u32) {
     let matters = old == SYN_SENT || old == SYN_RECV || old == LISTEN || new == CLOSE || new == SYN_SENT;
-    if !matters || old == new || !sock::is_tcp(sk) {
+    if !matters || old == new {
         return;
     }
     if new == SYN_SENT {
@@ -40,6 +40,9 @@ pub fn changed(sk: u64, old: u32, new: u32) {
 /// The attempt begins, in the connecting task.
 #[inline(always)]
 fn connecting(sk: u64) {
+    if !sock::is_tcp(sk) {
+        return;
+    }
     let Some(entry) = ledger::scratch(role::CLIENT) else {
         return;
     };
@@ -53,7 +56,9 @@ fn connecting(sk: u64) {
 /// A listener's child, in the context of whoever's packet came.
 #[inline(always)]
 fn child_made(sk: u64) {
-    if let Some(entry) = ledger::scratch(role::SERVER) {
+    if sock::is_tcp(sk)
+        && let Some(entry) = ledger::scratch(role::SERVER)
+    {
         ledger::insert(sk, entry);
     }
 }
@@ -94,11 +99,13 @@ fn client_established(entry: &mut Entry, time_ns: u64) {
 #[inline(always)]
 fn closed(sk: u64, old: u32) {
     if old == LISTEN {
-        listener_closed(sk);
+        if sock::is_tcp(sk) {
+            listener_closed(sk);
+        }
         return;
     }
     let Some(entry) = ledger::get(sk) else {
-        if old != SYN_SENT && old != SYN_RECV {
+        if old != SYN_SENT && old != SYN_RECV && sock::is_tcp(sk) {
             untracked_closed(sk, old);
         }
         return;

@@ -15,37 +15,34 @@ pub fn current() -> u64 {
     unsafe { bpf_get_current_task() }
 }
 
-/// Process id of the running task.
-#[inline(always)]
-pub fn current_tgid() -> u32 {
-    (bpf_get_current_pid_tgid() >> 32) as u32
-}
-
 /// Writes the image that the running task executes.
 #[inline(always)]
 pub fn current_owner(owner: &mut Owner) -> Result<(), ReadFailed> {
     let task = current();
-    owner.tgid = current_tgid();
+    let both = bpf_get_current_pid_tgid();
+    let (tgid, pid) = ((both >> 32) as u32, both as u32);
+    // A thread has its own start; the process's is its first thread's.
+    let leader = if pid == tgid { task } else { read!(task, task_group_leader, u64)? };
+    owner.tgid = tgid;
+    owner.exec_seq = read!(task, task_self_exec_id, u32)?;
+    owner.start_ns = read!(leader, task_start_boottime, u64)?;
     // SAFETY: takes no argument.
     owner.cgroup_id = unsafe { bpf_get_current_cgroup_id() };
     owner.uid = bpf_get_current_uid_gid() as u32;
-    image_of(task, owner)
+    owner.reserved = 0;
+    Ok(())
 }
 
 /// Writes the image that another task executes; it has the running task's user.
 #[inline(always)]
 pub fn owner_of(task: u64, owner: &mut Owner) -> Result<(), ReadFailed> {
+    let leader = read!(task, task_group_leader, u64)?;
     owner.tgid = read!(task, task_tgid, u32)?;
+    owner.exec_seq = read!(task, task_self_exec_id, u32)?;
+    owner.start_ns = read!(leader, task_start_boottime, u64)?;
     owner.cgroup_id = cgroup_id(task)?;
     owner.uid = bpf_get_current_uid_gid() as u32;
-    image_of(task, owner)
-}
-
-#[inline(always)]
-fn image_of(task: u64, owner: &mut Owner) -> Result<(), ReadFailed> {
-    owner.exec_seq = read!(task, task_self_exec_id, u32)?;
-    owner.start_ns = start_ns(task)?;
-    owner.task_flags = read!(task, task_flags, u32)?;
+    owner.reserved = 0;
     Ok(())
 }
 
@@ -54,13 +51,6 @@ fn image_of(task: u64, owner: &mut Owner) -> Result<(), ReadFailed> {
 pub fn parent_tgid(task: u64) -> Result<u32, ReadFailed> {
     let parent = read!(task, task_real_parent, u64)?;
     read!(parent, task_tgid, u32)
-}
-
-/// A thread has its own start; the process's is its first thread's.
-#[inline(always)]
-fn start_ns(task: u64) -> Result<u64, ReadFailed> {
-    let leader = read!(task, task_group_leader, u64)?;
-    read!(leader, task_start_boottime, u64)
 }
 
 #[inline(always)]

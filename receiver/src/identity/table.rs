@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     fn owner(tgid: u32, start_ns: u64, exec_seq: u32) -> Owner {
-        Owner { tgid, exec_seq, start_ns, cgroup_id: 1, uid: 0, task_flags: 0 }
+        Owner { tgid, exec_seq, start_ns, cgroup_id: 1, uid: 0, reserved: 0 }
     }
 
     fn exec(owner: Owner, name: &str) -> record::Image {

@@ -118,10 +118,12 @@ pub fn load(options: &Options) -> Result<Source, LoadError> {
     let layout = kernel_layout()?;
     tracefs::make_available().map_err(|source| LoadError::Tracefs { source })?;
     raise_memlock();
+    let window = [offsets::window_start(&layout)];
     let settings =
         [options.leave_out.map_or(0, u64::from), options.boot_ns / 1000, u64::from(options.ring_bytes / 4)];
     let mut ebpf = EbpfLoader::new()
         .override_global("LAYOUT", layout.as_slice(), true)
+        .override_global("WINDOW", window.as_slice(), true)
         .override_global("SETTINGS", settings.as_slice(), true)
         .map_max_entries("RING", options.ring_bytes)
         .map_max_entries("CONNS", options.max_connections)

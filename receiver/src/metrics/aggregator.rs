@@ -15,11 +15,11 @@ use crate::identity::process::{Describer, Process};
 /// What the Resource of metrics is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum ResourceMode {
-    /// Host, container or pod, service and executable, without process ids.
+    /// Each executable of a host, container or pod, without process ids.
     Executable,
     /// Each process image.
     Process,
-    /// Host, container or pod.
+    /// Each container or pod; the host for what is in none.
     Container,
     /// The host.
     Host,

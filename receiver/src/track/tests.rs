@@ -10,9 +10,8 @@ use crate::identity::users::Users;
 use crate::metrics::{Limits, ResourceMode};
 
 const CLOCK: Clock = Clock::ahead(1_000_000);
-const SHELL: Owner =
-    Owner { tgid: 42, exec_seq: 3, start_ns: 70_000_000, cgroup_id: 1, uid: 0, task_flags: 0 };
-const NOBODY: Owner = Owner { tgid: 0, exec_seq: 0, start_ns: 0, cgroup_id: 0, uid: 0, task_flags: 0 };
+const SHELL: Owner = Owner { tgid: 42, exec_seq: 3, start_ns: 70_000_000, cgroup_id: 1, uid: 0, reserved: 0 };
+const NOBODY: Owner = Owner { tgid: 0, exec_seq: 0, start_ns: 0, cgroup_id: 0, uid: 0, reserved: 0 };
 
 fn tracker() -> Tracker {
     let describer = Describer {
@@ -20,7 +19,7 @@ fn tracker() -> Tracker {
         users: Users::from_file("/nonexistent"),
         clock: CLOCK,
     };
-    let limits = Limits { resources: 10, cardinality: 2000, series_ttl: Duration::from_secs(300) };
+    let limits = Limits { resources: 10, cardinality: 2000, series_ttl: Duration::from_mins(5) };
     let metrics = Aggregator::new(ResourceMode::Executable, limits, 1);
     let mut tracker = Tracker::new(ProcessTable::new("/nonexistent"), metrics, describer, None);
     let image = Image {
@@ -34,14 +33,18 @@ fn tracker() -> Tracker {
     tracker
 }
 
+fn address_of([a, b, c, d]: [u8; 4]) -> wire::Address {
+    [u64::from_ne_bytes([a, b, c, d, 0, 0, 0, 0]), 0]
+}
+
 fn conn(id: u64, role: u8, owner: Owner, flags: u16) -> Conn {
     Conn {
         id,
         start_ns: 1_000,
         established_ns: 3_000,
         owner,
-        local: [10, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-        peer: [10, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        local: address_of([10, 0, 0, 1]),
+        peer: address_of([10, 0, 0, 2]),
         local_port_be: 40_000_u16.to_be(),
         peer_port_be: 443_u16.to_be(),
         netns: 9,
@@ -109,10 +112,10 @@ fn a_connection_is_told_and_counted() {
     assert!(Arc::ptr_eq(&events[0].resource, &events[1].resource));
     assert_eq!(events[0].resource.text("process.executable.path"), Some("/usr/bin/curl"));
     assert_eq!(events[0].time_unix_nanos, 1_003_500);
-    assert_eq!(events[0].detail, Detail::Opened { handshake: Some(Duration::from_nanos(2_000)) });
+    assert_eq!(events[0].detail, Detail::Opened { handshake: Some(Duration::from_micros(2)) });
     let Detail::Closed { totals, duration, reason } = events[1].detail else { panic!("not closed") };
     assert_eq!((totals.bytes_sent, totals.bytes_received), (100, 200));
-    assert_eq!((duration, reason), (Some(Duration::from_nanos(6_000)), CloseReason::PeerReset));
+    assert_eq!((duration, reason), (Some(Duration::from_micros(6)), CloseReason::PeerReset));
     assert_eq!(tracker.connections(), 0);
     assert_eq!(sums(&mut tracker, "convis.tcp.connection.active"), [0]);
     assert_eq!(sums(&mut tracker, "convis.tcp.connection.io"), [100, 200]);
@@ -157,7 +160,7 @@ fn what_nobody_accepts_is_told_without_an_owner() {
     closed(&mut tracker, conn(2, role::SERVER, NOBODY, 0), totals(1, 104));
     let other = Conn { local_port_be: 1_u16.to_be(), ..conn(3, role::SERVER, NOBODY, 0) };
     closed(&mut tracker, other, totals(1, 104));
-    let listener = Conn { local: [0; 16], ..conn(0, role::UNKNOWN, NOBODY, 0) };
+    let listener = Conn { local: [0; 2], ..conn(0, role::UNKNOWN, NOBODY, 0) };
     tracker.apply(Record::ListenerClosed { conn: listener }, CLOCK, 0);
     let events = tracker.take_events();
     assert_eq!(events.iter().map(|event| event.connection.id).collect::<Vec<_>>(), [1, 2]);
@@ -169,6 +172,17 @@ fn what_nobody_accepts_is_told_without_an_owner() {
     assert!(sums(&mut tracker, "convis.tcp.connection.io").is_empty());
     tracker.release_unaccepted(CLOCK, 0);
     assert_eq!(tracker.take_events().len(), 1);
+}
+
+/// Scenario: an end that was accepted in a way that is not seen, and closed by its process.
+/// Guarantees: its owner is not known, and nobody claims that it was never accepted.
+#[test]
+fn an_unseen_accept_is_not_denied() {
+    let mut tracker = tracker();
+    closed(&mut tracker, conn(1, role::SERVER, NOBODY, 0), totals(9, 0));
+    let events = tracker.take_events();
+    assert_eq!(events[0].connection.attribution, Attribution::Unknown);
+    assert!(!events[0].connection.never_accepted);
 }
 
 /// Scenario: a connection that was open before convis.
@@ -222,6 +236,15 @@ fn a_pending_open_is_delivered_once() {
     assert_eq!(names(&events), [EventName::Opened, EventName::Closed, EventName::Opened, EventName::Closed]);
     assert_eq!(sums(&mut tracker, "convis.tcp.connection.opened"), [2]);
     assert_eq!(sums(&mut tracker, "convis.tcp.connection.active"), [0]);
+}
+
+/// Scenario: addresses of both families as the kernel writes them.
+/// Guarantees: the addresses they are.
+#[test]
+fn addresses_are_in_network_order() {
+    assert_eq!(address(wire::AF_INET, address_of([192, 0, 2, 1])).to_string(), "192.0.2.1");
+    let words = [0x2001_0db8_0000_0000_u64.to_be(), 0x1234_u64.to_be()];
+    assert_eq!(address(wire::AF_INET6, words).to_string(), "2001:db8::1234");
 }
 
 /// Scenario: a visitor of convis's own listener.

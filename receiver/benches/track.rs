@@ -1,0 +1,117 @@
+//! What one record costs user space, from the ring's bytes to an event ready to be queued.
+
+#![expect(clippy::unwrap_used, reason = "a bench that cannot go on ends")]
+
+use std::time::Duration;
+
+use convis::clock::Clock;
+use convis::identity::process::Describer;
+use convis::identity::users::Users;
+use convis::identity::{Host, ProcessTable};
+use convis::metrics::{Aggregator, Limits, ResourceMode};
+use convis::track::Tracker;
+use convis_ebpf::record::{Image, Record};
+use convis_ebpf::wire::{AF_INET, ClosedRecord, Conn, Owner, Totals, VERSION, kind, role};
+use divan::counter::ItemsCount;
+
+const CONNECTIONS: u64 = 512;
+const PROCESSES: u32 = 8;
+
+fn main() {
+    divan::main();
+}
+
+fn owner(process: u32) -> Owner {
+    Owner { tgid: 1000 + process, exec_seq: 1, start_ns: 70_000_000, cgroup_id: 1, uid: 0, reserved: 0 }
+}
+
+fn tracker() -> Tracker {
+    let clock = Clock::ahead(1_000_000);
+    let describer = Describer {
+        host: Host { name: "bench".into(), ..Host::default() },
+        users: Users::from_file("/nonexistent"),
+        clock,
+    };
+    let limits = Limits { resources: 10_000, cardinality: 2000, series_ttl: Duration::from_mins(5) };
+    let metrics = Aggregator::new(ResourceMode::Executable, limits, 1);
+    let mut tracker = Tracker::new(ProcessTable::new("/nonexistent"), metrics, describer, None);
+    for process in 0..PROCESSES {
+        let image = Image {
+            owner: owner(process),
+            parent_tgid: 1,
+            name: format!("app{process}"),
+            path: Some(format!("/usr/bin/app{process}")),
+            command: None,
+        };
+        tracker.apply(Record::Exec(Box::new(image)), clock, 0);
+    }
+    tracker
+}
+
+/// Opened and closed records of connections of a few processes.
+fn records() -> Vec<Record> {
+    let opened = (0..CONNECTIONS).map(|id| Record::Opened { time_ns: 2_000, conn: conn(id) });
+    let closed =
+        (0..CONNECTIONS).map(|id| Record::Closed { time_ns: 9_000, conn: conn(id), totals: totals() });
+    opened.chain(closed).collect()
+}
+
+fn conn(id: u64) -> Conn {
+    Conn {
+        id,
+        start_ns: 1_000,
+        established_ns: 2_000,
+        owner: owner(u32::try_from(id).unwrap() % PROCESSES),
+        local: [u64::from_ne_bytes([10, 0, 0, 1, 0, 0, 0, 0]), 0],
+        peer: [u64::from_ne_bytes([10, 0, 0, 2, 0, 0, 0, 0]), 0],
+        local_port_be: 40_000,
+        peer_port_be: 443,
+        netns: 1,
+        family: AF_INET,
+        flags: 0,
+        role: role::CLIENT,
+        reserved: [0; 3],
+    }
+}
+
+fn totals() -> Totals {
+    Totals {
+        bytes_acked: 1002,
+        bytes_received: 2001,
+        bytes_sent: 1000,
+        bytes_retrans: 0,
+        snd_una: 5,
+        snd_nxt: 5,
+        write_seq: 5,
+        segs_in: 3,
+        segs_out: 4,
+        total_retrans: 0,
+        srtt_us_8: 800,
+        sk_err: 0,
+        sk_flags: 2,
+        old_state: 5,
+        reserved: [0; 3],
+    }
+}
+
+/// Identity, metrics and the event of each record.
+#[divan::bench]
+fn apply(bencher: divan::Bencher<'_, '_>) {
+    let clock = Clock::ahead(1_000_000);
+    bencher.counter(ItemsCount::new(2 * CONNECTIONS)).with_inputs(|| (tracker(), records())).bench_values(
+        |(mut tracker, records)| {
+            for record in records {
+                tracker.apply(record, clock, 0);
+            }
+            tracker
+        },
+    );
+}
+
+/// A closed record from its bytes.
+#[divan::bench]
+fn parse(bencher: divan::Bencher<'_, '_>) {
+    let mut bytes = [0; size_of::<ClosedRecord>()];
+    (bytes[0], bytes[1]) = (VERSION, kind::CLOSED);
+    bencher.bench(|| Record::parse(divan::black_box(&bytes)));
+}
