@@ -49,6 +49,7 @@ macro_rules! layout {
 
 layout! {
     skc_family = "sock_common" "skc_family" 2;
+    skc_num = "sock_common" "skc_num" 2;
     skc_dport = "sock_common" "skc_dport" 2;
     skc_daddr = "sock_common" "skc_daddr" 4;
     skc_rcv_saddr = "sock_common" "skc_rcv_saddr" 4;
@@ -106,8 +107,9 @@ layout! {
 /// Number of members.
 pub const FIELDS: usize = WANTED.len();
 
-/// Bytes of a `tcp_sock` that are read at once, since one long read costs hardly more than a short one.
-pub const WINDOW_BYTES: usize = 512;
+/// Bytes of a `tcp_sock` that are read at once, since one long read costs hardly more than a short one. No more than the
+/// programs' stack has room for.
+pub const WINDOW_BYTES: u32 = 256;
 
 /// Where the window begins: so that it holds as many of the members as possible. Those outside are read one by one.
 #[repr(C)]

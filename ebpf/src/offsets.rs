@@ -66,7 +66,7 @@ pub fn window_start(offsets: &[u32; FIELDS]) -> u32 {
         .map(|(offset, wanted)| (*offset, wanted.size))
         .collect();
     let held = |start: u32| {
-        let window = start..=start + WINDOW_BYTES as u32;
+        let window = start..=start + WINDOW_BYTES;
         members
             .iter()
             .filter(|(offset, size)| window.contains(offset) && window.contains(&(offset + size)))

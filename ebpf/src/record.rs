@@ -148,7 +148,6 @@ impl Counters {
             untracked: next(),
             own_ends: next(),
             read_failed: next(),
-            next_id: next(),
         }
     }
 }

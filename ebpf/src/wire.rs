@@ -59,6 +59,10 @@ pub const AF_INET: u16 = 2;
 /// Address family IPv6.
 pub const AF_INET6: u16 = 10;
 
+/// Keys of the ledger with this bit are sockets of living connections; the others are ids of ended ones that wait for
+/// the sweep. Kernel addresses have it set.
+pub const SOCKET_KEY: u64 = 1 << 63;
+
 /// An IP address: its bytes in network order, IPv4 in the first four, the rest zero. Two words rather than bytes, because
 /// the kernel programs would copy bytes one by one.
 pub type Address = [u64; 2];
@@ -137,9 +141,9 @@ pub struct Totals {
     pub bytes_acked: u64,
     /// `tcp_sock.bytes_received`.
     pub bytes_received: u64,
-    /// `tcp_sock.bytes_sent`.
+    /// `tcp_sock.bytes_sent`; only with [`flag::PREEXISTING`].
     pub bytes_sent: u64,
-    /// `tcp_sock.bytes_retrans`.
+    /// `tcp_sock.bytes_retrans`; only with [`flag::PREEXISTING`].
     pub bytes_retrans: u64,
     /// `tcp_sock.snd_una`.
     pub snd_una: u32,
@@ -155,7 +159,7 @@ pub struct Totals {
     pub total_retrans: u32,
     /// `tcp_sock.srtt_us`: eight times the smoothed round-trip time, microseconds.
     pub srtt_us_8: u32,
-    /// `sock.sk_err`.
+    /// `sock.sk_err`; 0 after this end's FIN.
     pub sk_err: u32,
     /// `sock.sk_flags`, low half.
     pub sk_flags: u32,
@@ -277,8 +281,6 @@ pub struct Counters {
     pub own_ends: u64,
     /// Single reads of kernel memory that failed.
     pub read_failed: u64,
-    /// Connections numbered on this CPU.
-    pub next_id: u64,
 }
 
 /// Number of `u64` in [`Counters`].
@@ -306,8 +308,6 @@ pub struct Tuple {
 pub struct Settings {
     /// Process id of convis; 0 to leave nothing out.
     pub self_tgid: u64,
-    /// Lowest 48 bits of the first id.
-    pub id_base: u64,
     /// Filled bytes of the ring at which the reader is woken.
     pub wake_bytes: u64,
 }
@@ -323,5 +323,5 @@ const _: () = {
     assert!(size_of::<Fork>() == 88);
     assert!(size_of::<Exit>() == 48);
     assert!(size_of::<Tuple>() == 40);
-    assert!(size_of::<Counters>() == 8 * (4 * kind::COUNT + 4));
+    assert!(size_of::<Counters>() == 8 * (4 * kind::COUNT + 3));
 };

@@ -28,17 +28,17 @@ fn every_kernel_has_the_layout() {
 }
 
 /// Scenario: the window of a `tcp_sock` on every kernel.
-/// Guarantees: it is aligned and holds at least eight of the eleven members, so one read does most of the work.
+/// Guarantees: it is aligned and holds at least seven of the eleven members, so one read does most of the work.
 #[test]
 fn the_window_holds_most_members() {
     for (name, bytes) in fixtures() {
         let offsets = resolve(&Btf::parse(&bytes).unwrap()).unwrap();
         let start = window_start(&offsets);
         let members = offsets.iter().zip(WANTED).filter(|(_, wanted)| wanted.structure == "tcp_sock");
-        let end = start + u32::try_from(WINDOW_BYTES).unwrap();
+        let end = start + WINDOW_BYTES;
         let held =
             members.filter(|(offset, wanted)| **offset >= start && **offset + wanted.size <= end).count();
-        assert!(start % 8 == 0 && held >= 8, "{name}: {held} from {start}");
+        assert!(start.is_multiple_of(8) && held >= 7, "{name}: {held} from {start}");
     }
 }
 

@@ -89,10 +89,10 @@ fn answer(mut stream: TcpStream) {
 
 /// Bytes of the first request, once its head is there.
 fn request_length(held: &[u8]) -> Option<usize> {
-    let head = held.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
-    let text = String::from_utf8_lossy(&held[..head]).to_lowercase();
+    let body = held.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    let text = String::from_utf8_lossy(&held[..body]).to_lowercase();
     let length = text.lines().find_map(|line| line.strip_prefix("content-length:"))?;
-    Some(head + length.trim().parse::<usize>().ok()?)
+    Some(body + length.trim().parse::<usize>().ok()?)
 }
 
 fn report_memory(convis: &Convis, started: Duration) {

@@ -29,11 +29,11 @@ pub enum Fatal {
         missing: String,
     },
     /// The kernel refuses although the capabilities are there.
-    #[error(
-        "not permitted to capture: {0}; with kernel.perf_event_paranoid above 2 CAP_SYS_ADMIN is needed as well; \
-         run it with sudo"
-    )]
-    Refused(LoadError),
+    #[error("not permitted to capture: {error}; {}", error.remedy())]
+    Refused {
+        /// What was refused.
+        error: LoadError,
+    },
     /// The kernel lacks something.
     #[error("this kernel cannot be captured: {0}")]
     Kernel(LoadError),
@@ -57,14 +57,14 @@ impl Fatal {
             Self::Usage(_) | Self::Config(_) | Self::Sink(_) | Self::Admin { .. } => 64,
             Self::Kernel(_) => 69,
             Self::Internal(_) => 70,
-            Self::NotPermitted { .. } | Self::Refused(_) => 77,
+            Self::NotPermitted { .. } | Self::Refused { .. } => 77,
         }
     }
 }
 
 impl From<LoadError> for Fatal {
     fn from(error: LoadError) -> Self {
-        if error.is_permission() { Self::Refused(error) } else { Self::Kernel(error) }
+        if error.is_permission() { Self::Refused { error } } else { Self::Kernel(error) }
     }
 }
 

@@ -81,11 +81,10 @@ async fn capture(options: &Run, resolved: Resolved) -> Result<(), Fatal> {
         ring_bytes: options.ring_bytes,
         max_connections: options.max_connections,
         leave_out: (!options.include_self).then(std::process::id),
-        boot_ns: boot_now(),
     })?;
     let host = Host::detect(Path::new(PROC), &settings::environment, resolved.attributes.everywhere.clone());
     let tracker = tracker(options, &host, listener.as_ref())?;
-    let mut capture = Capture { tracker, sinks, status, events: options.events.clone() };
+    let mut capture = Capture { tracker, sinks, status, events: options.events.clone(), skipped: (0, 0) };
     if let Some(listener) = listener {
         tokio::spawn(admin::serve(listener, Arc::clone(&capture.status)));
     }
@@ -162,6 +161,8 @@ struct Capture {
     sinks: Vec<Sink>,
     status: Arc<Status>,
     events: Vec<EventName>,
+    /// Skipped runs, and when they were looked up.
+    skipped: (u64, u64),
 }
 
 impl Capture {
@@ -205,6 +206,7 @@ impl Capture {
         let clock = Clock::read();
         let boot_ns = boot_now();
         let now = clock.unix_nanos(boot_ns);
+        let skipped = self.skipped(source, boot_ns);
         let tracker = &mut self.tracker;
         drain_ring(source, tracker, clock, now);
         let mut counters = source.counters()?;
@@ -216,6 +218,7 @@ impl Capture {
         self.status.publish(Snapshot {
             counters,
             delivered: tracker.delivered,
+            skipped,
             own_ends: tracker.own_ends,
             connections: tracker.connections(),
             processes: tracker.processes.len(),
@@ -224,6 +227,15 @@ impl Capture {
         });
         self.export_events();
         Ok(())
+    }
+
+    /// Looked up once a second: it takes a file for each program.
+    fn skipped(&mut self, source: &mut Source, boot_ns: u64) -> u64 {
+        const EVERY_NS: u64 = 1_000_000_000;
+        if boot_ns >= self.skipped.1 + EVERY_NS || source.is_detached() {
+            self.skipped = (source.skipped(), boot_ns);
+        }
+        self.skipped.0
     }
 
     fn export_events(&mut self) {
@@ -336,7 +348,11 @@ fn summary(status: &Status) -> String {
             format!("{} {}: {sent} sent, {dropped} dropped", lane.sink, lane.signal.as_str())
         })
         .collect();
-    format!("stopped; {}; {}", kernel.join(", "), sinks.join("; "))
+    let skipped = match snapshot.skipped {
+        0 => String::new(),
+        runs => format!("; the kernel skipped {runs} runs of programs, see docs/loss.md"),
+    };
+    format!("stopped; {}; {}{skipped}", kernel.join(", "), sinks.join("; "))
 }
 
 /// What asks convis to stop.

@@ -16,6 +16,8 @@ pub struct Snapshot {
     pub counters: Counters,
     /// What was taken.
     pub delivered: Delivered,
+    /// Runs of a program that the kernel skipped.
+    pub skipped: u64,
     /// Ends left out in user space.
     pub own_ends: u64,
     /// Connections open now.
@@ -199,6 +201,13 @@ fn table_families(snapshot: &Snapshot) -> Vec<Family> {
             Kind::Counter,
             "Ends for which the ledger had no room.",
             counters.untracked,
+        ),
+        single(
+            "convis.programs.skipped",
+            "{run}",
+            Kind::Counter,
+            "Runs of a kernel program that the kernel skipped, most of them of no consequence.",
+            snapshot.skipped,
         ),
         single("convis.connections", "{connection}", Kind::Gauge, "Open now.", snapshot.connections as u64),
         single("convis.processes", "{process}", Kind::Gauge, "Held in the cache.", snapshot.processes as u64),

@@ -280,10 +280,12 @@ impl Tracker {
         clock: Clock,
         now_unix_nanos: u64,
     ) {
+        let time_unix_nanos = clock.unix_nanos(time_ns);
         self.events.push(Event {
             resource,
-            time_unix_nanos: clock.unix_nanos(time_ns),
-            observed_unix_nanos: now_unix_nanos,
+            time_unix_nanos,
+            // A record can be written while the ring is drained, after the clock was read.
+            observed_unix_nanos: now_unix_nanos.max(time_unix_nanos),
             connection,
             detail,
         });

@@ -1,5 +1,7 @@
 //! The ring, its counters, and when the reader is woken.
 
+use core::intrinsics::{AtomicOrdering, atomic_xadd};
+
 use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::map;
@@ -14,21 +16,14 @@ static RING: RingBuf = RingBuf::with_byte_size(4096, 0);
 #[map(name = "COUNTERS")]
 static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(1, 0);
 
-/// This CPU's counters.
-#[inline(always)]
-pub fn counters() -> Option<*mut Counters> {
-    COUNTERS.get_ptr_mut(0)
-}
-
-/// Adds one to the counter that `select` picks.
+/// Adds one to the counter that `select` picks. Atomic, since another program may interrupt this one on its CPU.
 #[inline(always)]
 pub fn count(select: impl FnOnce(&mut Counters) -> *mut u64) {
-    if let Some(counters) = counters() {
-        // SAFETY: this CPU's own slot; a program is not interrupted by itself.
-        unsafe {
-            let counter = select(&mut *counters);
-            *counter = (*counter).wrapping_add(1);
-        }
+    if let Some(counters) = COUNTERS.get_ptr_mut(0) {
+        // The target has no `AtomicU64`: the kernel of 5.10 cannot fetch. Without its result, the addition is all it does.
+        // SAFETY: an aligned word of a map's value.
+        let _previous =
+            unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(select(&mut *counters), 1) };
     }
 }
 

@@ -13,7 +13,7 @@ pub static LAYOUT: Layout = Layout::UNRESOLVED;
 #[unsafe(no_mangle)]
 pub static WINDOW: Window = Window { start: 0 };
 #[unsafe(no_mangle)]
-pub static SETTINGS: Settings = Settings { self_tgid: 0, id_base: 0, wake_bytes: 0 };
+pub static SETTINGS: Settings = Settings { self_tgid: 0, wake_bytes: 0 };
 
 /// Offset of a member. Volatile, or the compiler would fold the impossible default in; the verifier folds the real
 /// value, so a branch on an absent member costs nothing.

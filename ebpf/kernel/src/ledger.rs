@@ -3,11 +3,12 @@
 use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{HashMap, LruHashMap, PerCpuArray};
+use aya_ebpf::maps::{HashMap, LruHashMap};
 
 use crate::emit;
-use crate::kernel::setting;
-use crate::wire::{AF_INET, ClosedRecord, Conn, Entry, OpenedRecord, Tuple, flag, kind};
+use crate::wire::{
+    AF_INET, ClosedRecord, Conn, Entry, OpenedRecord, Owner, SOCKET_KEY, Totals, Tuple, flag, kind,
+};
 
 #[map(name = "CONNS")]
 static CONNS: HashMap<u64, Entry> = HashMap::with_max_entries(1, 0);
@@ -16,45 +17,72 @@ static CONNS: HashMap<u64, Entry> = HashMap::with_max_entries(1, 0);
 #[map(name = "OWN_PEERS")]
 static OWN_PEERS: LruHashMap<Tuple, u8> = LruHashMap::with_max_entries(1024, 0);
 
-const ENTRY_WORDS: usize = size_of::<Entry>() / 8;
+/// Every entry begins as a copy of this: the stack has no room to build one, and scratch room of a CPU is not safe from
+/// programs that interrupt each other on older kernels.
+static BLANK: Entry = Entry {
+    conn: Conn {
+        id: 0,
+        start_ns: 0,
+        established_ns: 0,
+        owner: Owner { tgid: 0, exec_seq: 0, start_ns: 0, cgroup_id: 0, uid: 0, reserved: 0 },
+        local: [0; 2],
+        peer: [0; 2],
+        local_port_be: 0,
+        peer_port_be: 0,
+        netns: 0,
+        family: 0,
+        flags: 0,
+        role: 0,
+        reserved: [0; 3],
+    },
+    totals: Totals {
+        bytes_acked: 0,
+        bytes_received: 0,
+        bytes_sent: 0,
+        bytes_retrans: 0,
+        snd_una: 0,
+        snd_nxt: 0,
+        write_seq: 0,
+        segs_in: 0,
+        segs_out: 0,
+        total_retrans: 0,
+        srtt_us_8: 0,
+        sk_err: 0,
+        sk_flags: 0,
+        old_state: 0,
+        reserved: [0; 3],
+    },
+    end_ns: 0,
+};
 
-/// Room to build an entry in, since the stack has none. Only the state program uses it, and no program interrupts itself.
-#[map(name = "SCRATCH")]
-static SCRATCH: PerCpuArray<Entry> = PerCpuArray::with_max_entries(1, 0);
-
-/// A new connection without addresses, in this CPU's scratch room.
+/// Makes the entry of a connection without addresses under `key`; a full ledger is counted.
 #[inline(always)]
-pub fn scratch(role: u8) -> Option<&'static mut Entry> {
-    let entry = SCRATCH.get_ptr_mut(0)?;
-    let words = entry.cast::<u64>();
-    for word in 0..ENTRY_WORDS {
-        // Volatile, or the compiler makes it a call that clears byte by byte.
-        // SAFETY: within this CPU's own slot, see SCRATCH.
-        unsafe { words.add(word).write_volatile(0) };
+pub fn begin(key: u64, role: u8) -> Option<&'static mut Entry> {
+    if CONNS.insert(key, &BLANK, u64::from(BPF_ANY)).is_err() {
+        emit::count(|counters| &raw mut counters.untracked);
+        return None;
     }
-    // SAFETY: the same; all zero is a valid entry.
-    let entry = unsafe { &mut *entry };
+    let entry = get(key)?;
     entry.conn.role = role;
     entry.conn.start_ns = emit::now();
-    entry.conn.id = next_id();
+    entry.conn.id = id_at(entry.conn.start_ns);
     Some(entry)
 }
 
-/// An id that no other connection has while the host is up: the CPU, and a count that starts at the microsecond of load.
+/// Makes `conn` one of which nothing is known.
 #[inline(always)]
-pub fn next_id() -> u64 {
-    const COUNT_BITS: u32 = 48;
-    let mut id = 0;
-    if let Some(counters) = emit::counters() {
-        // SAFETY: this CPU's own slot.
-        unsafe {
-            id = (*counters).next_id;
-            (*counters).next_id = id.wrapping_add(1);
-        }
-    }
+pub fn clear(conn: &mut Conn) {
+    *conn = BLANK.conn;
+}
+
+/// An id that no other connection has while the host is up: when it began, and where. One CPU does not begin two
+/// connections within a nanosecond, and two CPUs that share the low bits would have to begin one at the same nanosecond.
+#[inline(always)]
+pub fn id_at(boot_ns: u64) -> u64 {
+    const CPU_BITS: u32 = 6;
     // SAFETY: takes no argument.
-    let cpu = u64::from(unsafe { bpf_get_smp_processor_id() });
-    (cpu << COUNT_BITS) | (setting!(id_base).wrapping_add(id) & ((1 << COUNT_BITS) - 1))
+    let cpu = u64::from(unsafe { bpf_get_smp_processor_id() }) & ((1 << CPU_BITS) - 1);
+    (boot_ns << CPU_BITS | cpu) & !SOCKET_KEY
 }
 
 /// The entry under `key`.
@@ -62,14 +90,6 @@ pub fn next_id() -> u64 {
 pub fn get(key: u64) -> Option<&'static mut Entry> {
     // SAFETY: the socket's lock, or its first or last reference, orders the writers of one entry.
     CONNS.get_ptr_mut(key).map(|entry| unsafe { &mut *entry })
-}
-
-/// Makes the entry of a living connection.
-#[inline(always)]
-pub fn insert(sk: u64, entry: &Entry) {
-    if CONNS.insert(sk, entry, u64::from(BPF_ANY)).is_err() {
-        emit::count(|counters| &raw mut counters.untracked);
-    }
 }
 
 /// Forgets the entry under `key`.

@@ -6,6 +6,8 @@
 //! Everything is inlined: a local function's symbol does not survive stripping, and calls cost.
 
 #![no_std]
+#![feature(core_intrinsics)]
+#![allow(internal_features, reason = "the target offers no other atomic addition")]
 #![no_main]
 
 mod accept;

@@ -2,9 +2,6 @@
 
 use core::mem::MaybeUninit;
 
-use aya_ebpf::macros::map;
-use aya_ebpf::maps::PerCpuArray;
-
 use crate::kernel::{Block, ReadFailed, offset, read, window_start};
 use crate::layout::{ABSENT, WINDOW_BYTES};
 use crate::wire::{AF_INET, AF_INET6, Address, Conn, Totals};
@@ -13,11 +10,7 @@ use crate::wire::{AF_INET, AF_INET6, Address, Conn, Totals};
 const IPPROTO_TCP: u16 = 6;
 /// The part of a `sock_common` that has family, ports, addresses and network namespace on every kernel so far.
 const COMMON_WORDS: usize = 13;
-
-/// Room for a window of a `tcp_sock`, since the stack has none.
-#[map(name = "WINDOW_SCRATCH")]
-static WINDOW_SCRATCH: PerCpuArray<MaybeUninit<[u64; WINDOW_BYTES / 8]>> =
-    PerCpuArray::with_max_entries(1, 0);
+const WINDOW_WORDS: usize = WINDOW_BYTES as usize / 8;
 
 /// Whether `sk` is a TCP socket.
 #[inline(always)]
@@ -34,13 +27,16 @@ pub fn is_mptcp(sk: u64) -> bool {
 
 /// Fills in addresses, ports and network namespace.
 ///
-/// The local port comes from `inet_sport`: `skc_num` is already 0 at CLOSE.
+/// `skc_num` is already 0 at CLOSE; then the local port comes from `inet_sport`.
 #[inline(always)]
 pub fn fill_tuple(sk: u64, conn: &mut Conn) -> Result<(), ReadFailed> {
     let mut words = MaybeUninit::uninit();
     let common = Block::<COMMON_WORDS>::read(&mut words, sk, 0)?;
     conn.family = common.get(offset!(skc_family))?;
-    conn.local_port_be = read!(sk, inet_sport, u16)?;
+    conn.local_port_be = match common.get::<u16>(offset!(skc_num))? {
+        0 => read!(sk, inet_sport, u16)?,
+        port => port.to_be(),
+    };
     conn.peer_port_be = common.get(offset!(skc_dport))?;
     if conn.family == AF_INET6 && offset!(skc_v6_daddr) != ABSENT && offset!(skc_v6_rcv_saddr) != ABSENT {
         let local: InSocket = common.get(offset!(skc_v6_rcv_saddr))?;
@@ -92,16 +88,10 @@ fn pair(first: u32, second: u32) -> u64 {
 /// Fills in the socket's figures, when it leaves `old_state`.
 #[inline(always)]
 pub fn fill_totals(sk: u64, old_state: u32, totals: &mut Totals) -> Result<(), ReadFailed> {
-    let Some(words) = WINDOW_SCRATCH.get_ptr_mut(0) else {
-        return Err(ReadFailed);
-    };
-    // SAFETY: this CPU's own slot; only the state program uses it, and no program interrupts itself.
-    let words = unsafe { &mut *words };
-    let window = Block::read(words, sk, window_start())?;
+    let mut words = MaybeUninit::uninit();
+    let window = Block::<WINDOW_WORDS>::read(&mut words, sk, window_start())?;
     totals.bytes_acked = window.get(offset!(bytes_acked))?;
     totals.bytes_received = window.get(offset!(bytes_received))?;
-    totals.bytes_sent = window.get(offset!(bytes_sent))?;
-    totals.bytes_retrans = window.get(offset!(bytes_retrans))?;
     totals.snd_una = window.get(offset!(snd_una))?;
     totals.snd_nxt = window.get(offset!(snd_nxt))?;
     totals.write_seq = window.get(offset!(write_seq))?;
@@ -109,8 +99,28 @@ pub fn fill_totals(sk: u64, old_state: u32, totals: &mut Totals) -> Result<(), R
     totals.segs_out = window.get(offset!(segs_out))?;
     totals.total_retrans = window.get(offset!(total_retrans))?;
     totals.srtt_us_8 = window.get(offset!(srtt_us))?;
-    totals.sk_err = read!(sk, sk_err, u32)?;
+    if !after_fin(old_state) {
+        totals.sk_err = read!(sk, sk_err, u32)?;
+    }
     totals.sk_flags = read!(sk, skc_flags, u32)?;
     totals.old_state = old_state as u8;
     Ok(())
+}
+
+/// Fills in the figures that tell a client from a server where the beginning was not seen.
+#[inline(always)]
+pub fn fill_role_hints(sk: u64, totals: &mut Totals) -> Result<(), ReadFailed> {
+    totals.bytes_sent = read!(sk, bytes_sent, u64)?;
+    totals.bytes_retrans = read!(sk, bytes_retrans, u64)?;
+    Ok(())
+}
+
+/// Whether this end's FIN was sent: then an error no longer says how the connection ended.
+#[inline(always)]
+fn after_fin(state: u32) -> bool {
+    const FIN_WAIT1: u32 = 4;
+    const FIN_WAIT2: u32 = 5;
+    const LAST_ACK: u32 = 9;
+    const CLOSING: u32 = 11;
+    matches!(state, FIN_WAIT1 | FIN_WAIT2 | LAST_ACK | CLOSING)
 }

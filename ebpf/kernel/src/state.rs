@@ -43,23 +43,20 @@ fn connecting(sk: u64) {
     if !sock::is_tcp(sk) {
         return;
     }
-    let Some(entry) = ledger::scratch(role::CLIENT) else {
+    let Some(entry) = ledger::begin(sk, role::CLIENT) else {
         return;
     };
     let _counted = task::current_owner(&mut entry.conn.owner);
     if u64::from(entry.conn.owner.tgid) == setting!(self_tgid) {
         entry.conn.flags |= flag::SELF;
     }
-    ledger::insert(sk, entry);
 }
 
 /// A listener's child, in the context of whoever's packet came.
 #[inline(always)]
 fn child_made(sk: u64) {
-    if sock::is_tcp(sk)
-        && let Some(entry) = ledger::scratch(role::SERVER)
-    {
-        ledger::insert(sk, entry);
+    if sock::is_tcp(sk) {
+        let _full = ledger::begin(sk, role::SERVER);
     }
 }
 
@@ -76,7 +73,11 @@ fn established(sk: u64, old: u32, new: u32) {
     if entry.conn.established_ns != 0 {
         return;
     }
-    let time_ns = emit::now();
+    became_established(sk, entry, emit::now());
+}
+
+#[inline(always)]
+fn became_established(sk: u64, entry: &mut Entry, time_ns: u64) {
     entry.conn.established_ns = time_ns;
     let _counted = sock::fill_tuple(sk, &mut entry.conn);
     if entry.conn.role == role::CLIENT {
@@ -117,9 +118,14 @@ fn closed(sk: u64, old: u32) {
         own_closed(sk, &entry.conn);
         return;
     }
-    if entry.conn.established_ns == 0 {
+    if old == SYN_SENT || old == SYN_RECV {
         attempt_ended(sk, old, entry);
         return;
+    }
+    if entry.conn.established_ns == 0 {
+        // The kernel skipped the program when it was established: then it begins with its attempt.
+        let start_ns = entry.conn.start_ns;
+        became_established(sk, entry, start_ns);
     }
     let _counted = sock::fill_totals(sk, old, &mut entry.totals);
     ledger::ended(kind::CLOSED, entry);
@@ -153,29 +159,27 @@ fn own_closed(sk: u64, conn: &Conn) {
     ledger::remove(sk);
 }
 
-/// Open before convis attached, or the ledger was full when it began.
+/// Open before convis attached, or the ledger was full when it began. Its entry lives only while it is told.
 #[inline(always)]
 fn untracked_closed(sk: u64, old: u32) {
-    let Some(entry) = ledger::scratch(role::UNKNOWN) else {
+    let Some(entry) = ledger::begin(sk, role::UNKNOWN) else {
         return;
     };
     entry.conn.flags = flag::PREEXISTING;
     let _counted = sock::fill_tuple(sk, &mut entry.conn);
     let _counted = sock::fill_totals(sk, old, &mut entry.totals);
+    let _counted = sock::fill_role_hints(sk, &mut entry.totals);
     ledger::ended(kind::CLOSED, entry);
+    ledger::remove(sk);
 }
 
 /// Children that wait for this listener's accept will never get it.
 #[inline(always)]
 fn listener_closed(sk: u64) {
-    let Some(entry) = ledger::scratch(role::UNKNOWN) else {
-        return;
-    };
-    let _counted = sock::fill_tuple(sk, &mut entry.conn);
     emit::seen(kind::LISTENER_CLOSED);
     let _counted = emit::send::<OpenedRecord>(kind::LISTENER_CLOSED, |record| {
-        emit::header(&mut record.header, kind::LISTENER_CLOSED, entry.conn.start_ns);
-        record.conn = entry.conn;
-        Ok(())
+        emit::header(&mut record.header, kind::LISTENER_CLOSED, emit::now());
+        ledger::clear(&mut record.conn);
+        sock::fill_tuple(sk, &mut record.conn)
     });
 }

@@ -20,8 +20,6 @@ pub struct Options {
     pub max_connections: u32,
     /// Process whose connections are left out, with both their ends; `None` shows everything.
     pub leave_out: Option<u32>,
-    /// `CLOCK_BOOTTIME` of the start, nanoseconds; ids count on from it.
-    pub boot_ns: u64,
 }
 
 /// Why convis cannot capture here.
@@ -87,6 +85,20 @@ pub enum LoadError {
 }
 
 impl LoadError {
+    /// What helps against a refusal for want of permission.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Object { .. } => {
+                "kernels before 5.11 also need CAP_SYS_RESOURCE, for the locked memory of the maps; run it with sudo"
+            }
+            Self::Attach { .. } => {
+                "with kernel.perf_event_paranoid above 2, Debian's default, CAP_SYS_ADMIN is needed as well; \
+                 run it with sudo"
+            }
+            _ => "run it with sudo",
+        }
+    }
+
     /// Whether the kernel said that the process may not, rather than that it cannot.
     pub fn is_permission(&self) -> bool {
         let error: &dyn std::error::Error = match self {
@@ -119,8 +131,7 @@ pub fn load(options: &Options) -> Result<Source, LoadError> {
     tracefs::make_available().map_err(|source| LoadError::Tracefs { source })?;
     raise_memlock();
     let window = [offsets::window_start(&layout)];
-    let settings =
-        [options.leave_out.map_or(0, u64::from), options.boot_ns / 1000, u64::from(options.ring_bytes / 4)];
+    let settings = [options.leave_out.map_or(0, u64::from), u64::from(options.ring_bytes / 4)];
     let mut ebpf = EbpfLoader::new()
         .override_global("LAYOUT", layout.as_slice(), true)
         .override_global("WINDOW", window.as_slice(), true)

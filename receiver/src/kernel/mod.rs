@@ -3,6 +3,7 @@
 pub mod hooks;
 mod load;
 pub mod privilege;
+mod skipped;
 mod source;
 mod tracefs;
 

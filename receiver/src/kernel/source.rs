@@ -2,16 +2,15 @@
 
 use std::io;
 
+use super::skipped::Programs;
 use aya::Ebpf;
 use aya::maps::{HashMap, MapData, MapError, PerCpuArray, RingBuf};
 use convis_ebpf::record::{Record, RecordError};
-use convis_ebpf::wire::{COUNTER_WORDS, Counters, Entry};
+use convis_ebpf::wire::{COUNTER_WORDS, Counters, Entry, SOCKET_KEY};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 const ENTRY_BYTES: usize = size_of::<Entry>();
-/// Keys with this bit are sockets of living connections; the others are ids of ended ones that wait for the sweep.
-const SOCKET_KEY: u64 = 1 << 63;
 
 /// Why the maps cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +37,9 @@ pub struct Source {
     ledger: HashMap<MapData, u64, [u8; ENTRY_BYTES]>,
     counters: PerCpuArray<MapData, [u64; COUNTER_WORDS]>,
     programs: Option<Ebpf>,
+    skippable: Programs,
+    /// As of the last look before the programs were detached.
+    skipped: u64,
 }
 
 impl Source {
@@ -52,7 +54,8 @@ impl Source {
         // SAFETY: the ring owns its descriptor, always gives the same one, and is owned by the AsyncFd from here on.
         let ring = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) }
             .map_err(|error| SourceError::Poll(error.into()))?;
-        Ok(Self { ring, ledger, counters, programs: Some(ebpf) })
+        let skippable = Programs::of(&ebpf);
+        Ok(Self { ring, ledger, counters, programs: Some(ebpf), skippable, skipped: 0 })
     }
 
     /// Completes when the kernel says that the ring fills up.
@@ -97,8 +100,22 @@ impl Source {
         let _gone = self.ledger.remove(&key.0);
     }
 
+    /// Looks up how often the kernel skipped a program.
+    pub fn skipped(&mut self) -> u64 {
+        if self.programs.is_some() {
+            self.skipped = self.skippable.skipped();
+        }
+        self.skipped
+    }
+
+    /// Whether nothing is captured any more.
+    pub fn is_detached(&self) -> bool {
+        self.programs.is_none()
+    }
+
     /// Detaches every program; ring, ledger and counters stay readable.
     pub fn detach(&mut self) {
+        self.skipped();
         self.programs = None;
     }
 }

@@ -111,7 +111,7 @@ fn a_connection_is_told_and_counted() {
     assert_eq!(names(&events), [EventName::Opened, EventName::Closed]);
     assert!(Arc::ptr_eq(&events[0].resource, &events[1].resource));
     assert_eq!(events[0].resource.text("process.executable.path"), Some("/usr/bin/curl"));
-    assert_eq!(events[0].time_unix_nanos, 1_003_500);
+    assert_eq!((events[0].time_unix_nanos, events[0].observed_unix_nanos), (1_003_500, 1_003_500));
     assert_eq!(events[0].detail, Detail::Opened { handshake: Some(Duration::from_micros(2)) });
     let Detail::Closed { totals, duration, reason } = events[1].detail else { panic!("not closed") };
     assert_eq!((totals.bytes_sent, totals.bytes_received), (100, 200));
