@@ -77,13 +77,17 @@ async fn capture(options: &Run, resolved: Resolved) -> Result<(), Fatal> {
     let listener = bind_admin(options.admin).await?;
     let (sinks, mut runners) = convis_exporters::build(&resolved.sinks, &resolved.shared)?;
     let status = Arc::new(Status::new(sinks.iter().flat_map(Sink::stats).collect()));
+    // Before the first program is attached, so that no metric begins after what it counts.
+    let attached = Clock::read();
+    let attached_unix_nanos = attached.unix_nanos(boot_now());
     let mut source = kernel::load(&Options {
         ring_bytes: options.ring_bytes,
         max_connections: options.max_connections,
         leave_out: (!options.include_self).then(std::process::id),
     })?;
     let host = Host::detect(Path::new(PROC), &settings::environment, resolved.attributes.everywhere.clone());
-    let tracker = tracker(options, &host, listener.as_ref())?;
+    let describer = Describer { host: host.clone(), users: Users::from_file("/etc/passwd"), clock: attached };
+    let tracker = tracker(options, describer, listener.as_ref(), attached_unix_nanos)?;
     let mut capture = Capture { tracker, sinks, status, events: options.events.clone(), skipped: (0, 0) };
     if let Some(listener) = listener {
         tokio::spawn(admin::serve(listener, Arc::clone(&capture.status)));
@@ -104,8 +108,12 @@ async fn capture(options: &Run, resolved: Resolved) -> Result<(), Fatal> {
     ended.and(stopped)
 }
 
-fn tracker(options: &Run, host: &Host, listener: Option<&TcpListener>) -> Result<Tracker, Fatal> {
-    let clock = Clock::read();
+fn tracker(
+    options: &Run,
+    describer: Describer,
+    listener: Option<&TcpListener>,
+    attached_unix_nanos: u64,
+) -> Result<Tracker, Fatal> {
     let mut processes = ProcessTable::new(PROC);
     processes.scan().map_err(|error| Fatal::Internal(format!("cannot read /proc: {error}")))?;
     let limits = Limits {
@@ -113,8 +121,7 @@ fn tracker(options: &Run, host: &Host, listener: Option<&TcpListener>) -> Result
         cardinality: CARDINALITY,
         series_ttl: options.series_ttl,
     };
-    let metrics = Aggregator::new(options.metric_resource, limits, clock.unix_nanos(boot_now()));
-    let describer = Describer { host: host.clone(), users: Users::from_file("/etc/passwd"), clock };
+    let metrics = Aggregator::new(options.metric_resource, limits, attached_unix_nanos);
     let own_listener = match listener.map(TcpListener::local_addr) {
         Some(Ok(address)) if !options.include_self => {
             let network_namespace = network_namespace()
