@@ -63,7 +63,7 @@ pub struct Run {
     #[arg(long, value_name = "ADDR", value_parser = admin)]
     pub admin: Option<Admin>,
     /// Size of the ring between kernel and user space: a power of two of at least 4096 bytes; K and M are understood
-    #[arg(long, value_name = "BYTES", value_parser = ring_bytes, default_value = "4M")]
+    #[arg(long, value_name = "BYTES", value_parser = ring_bytes, default_value = "2M")]
     pub ring_bytes: u32,
     /// Connections that can be open at one time; each takes about 250 bytes of kernel memory
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=16_777_216),
@@ -181,7 +181,7 @@ mod tests {
         for arguments in [&[][..], &["run"][..]] {
             let run = run(arguments).unwrap();
             assert!(run.sinks.is_empty() && run.admin.is_none() && run.duration.is_none());
-            assert_eq!(run.ring_bytes, 4 << 20);
+            assert_eq!(run.ring_bytes, 2 << 20);
             assert_eq!(run.events, EventName::ALL);
             assert_eq!(run.metric_resource, ResourceMode::Executable);
         }

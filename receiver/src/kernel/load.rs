@@ -143,7 +143,16 @@ pub fn load(options: &Options) -> Result<Source, LoadError> {
     for hook in hooks::HOOKS {
         hooks::attach(&mut ebpf, hook)?;
     }
+    give_back_memory();
     Ok(Source::open(ebpf)?)
+}
+
+/// The loader has parsed all types of the kernel into many small pieces, which the allocator would keep for good.
+fn give_back_memory() {
+    #[cfg(target_env = "gnu")]
+    #[expect(unsafe_code, reason = "no dependency offers it")]
+    // SAFETY: takes no pointer and only returns free memory to the kernel.
+    let _returned = unsafe { libc::malloc_trim(0) };
 }
 
 fn kernel_layout() -> Result<[u32; convis_ebpf::layout::FIELDS], LoadError> {
