@@ -109,7 +109,7 @@ pub const FIELDS: usize = WANTED.len();
 
 /// Bytes of a `tcp_sock` that are read at once, since one long read costs hardly more than a short one. No more than the
 /// programs' stack has room for.
-pub const WINDOW_BYTES: u32 = 256;
+pub const WINDOW_BYTES: u32 = 320;
 
 /// Where the window begins: so that it holds as many of the members as possible. Those outside are read one by one.
 #[repr(C)]

@@ -57,12 +57,15 @@ pub fn resolve(btf: &Btf<'_>) -> Result<[u32; FIELDS], LayoutError> {
     if members.is_empty() { Ok(offsets) } else { Err(LayoutError { members }) }
 }
 
+/// Members of a `tcp_sock` that are read only where a connection's beginning was not seen.
+const RARELY_READ: [&str; 2] = ["bytes_sent", "bytes_retrans"];
+
 /// Start of the window of a `tcp_sock` that holds most of the members at `offsets`, which [`resolve`] gave.
 pub fn window_start(offsets: &[u32; FIELDS]) -> u32 {
     let members: Vec<(u32, u32)> = offsets
         .iter()
         .zip(WANTED)
-        .filter(|(_, wanted)| wanted.structure == "tcp_sock")
+        .filter(|(_, wanted)| wanted.structure == "tcp_sock" && !RARELY_READ.contains(&wanted.path))
         .map(|(offset, wanted)| (*offset, wanted.size))
         .collect();
     let held = |start: u32| {

@@ -28,7 +28,7 @@ fn every_kernel_has_the_layout() {
 }
 
 /// Scenario: the window of a `tcp_sock` on every kernel.
-/// Guarantees: it is aligned and holds at least seven of the eleven members, so one read does most of the work.
+/// Guarantees: it is aligned and holds at least seven of the members, so one read does most of the work.
 #[test]
 fn the_window_holds_most_members() {
     for (name, bytes) in fixtures() {
