@@ -35,7 +35,7 @@ fmt:
     cargo fmt --all
     cargo fmt --manifest-path ebpf/kernel/Cargo.toml
 
-# Licences, sources and advisories of dependencies
+# Licences and sources of dependencies
 deny:
     scripts/install cargo-deny
     cargo deny --log-level error check bans licenses sources
