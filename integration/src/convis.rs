@@ -67,6 +67,11 @@ impl Convis {
         self.process.pid()
     }
 
+    /// Where it answers `/metrics`.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// Its log so far.
     pub fn stderr(&self) -> String {
         self.process.stderr()

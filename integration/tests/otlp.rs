@@ -7,6 +7,7 @@ use convis_integration::clock::wait_for;
 use convis_integration::convis::Convis;
 use convis_integration::ends;
 use convis_integration::event::Event;
+use convis_integration::http;
 use convis_integration::need::root;
 use convis_integration::oracle::{Oracle, Request};
 use convis_integration::otlp::{self, Log, Point};
@@ -295,4 +296,43 @@ fn convis_tells_of_itself() {
 
 fn opened(point: &Point) -> Option<u64> {
     (point.attribute("kind").as_deref() == Some("opened")).then(|| point.integer())
+}
+
+/// Scenario: convis sends to a receiver on this host, whose connection then ends, and its `/metrics` is visited; once as
+/// usual, once with `--include-self`.
+/// Guarantees: neither end of either connection is told, and all four are counted; asked for, both are told.
+#[test]
+fn own_connections_are_left_out() {
+    need!(root());
+    let _turn = turns::together();
+    for include in [false, true] {
+        let mut oracle = need!(Oracle::start("none"));
+        let sink = format!("otlp,{}", endpoint(&oracle, "grpc"));
+        let mut arguments = vec!["--interval", "1s", "--sink", &sink];
+        arguments.extend(include.then_some("--include-self"));
+        let convis = Convis::start(&arguments);
+        wait_for("metrics to arrive", PATIENCE, || (!oracle.requests().is_empty()).then_some(()));
+        let ports = [oracle.ports().grpc, convis.admin().port()];
+        oracle.vanish();
+        let own = || http::get(convis.admin(), "/metrics").ok().map(|(_, text)| value(&text, OWN_ENDS));
+        if include {
+            for port in ports {
+                convis.wait_for_events(port, 2);
+            }
+            assert_eq!(own(), Some(0));
+            continue;
+        }
+        wait_for("all ends to be counted", PATIENCE, || own().filter(|ends| *ends >= 4));
+        for port in ports {
+            assert!(convis.events_at(port).is_empty(), "{:#?}", convis.events_at(port));
+        }
+    }
+}
+
+const OWN_ENDS: &str = "convis_connections_own_total ";
+
+/// The value of a sample without labels.
+fn value(text: &str, name: &str) -> u64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    line.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no {name} in {text}"))
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use convis_exporters::model::{Connection, Role};
+use convis_exporters::model::Connection;
 
 /// Where convis listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,15 +14,15 @@ pub struct OwnListener {
 }
 
 impl OwnListener {
-    /// Whether the other end of `connection` is this listener. A listener on all addresses has the peer's address if a
-    /// connection within the host has it on both ends.
-    pub fn is_peer_of(&self, connection: &Connection) -> bool {
-        let listener = self.address;
-        let same_host = listener.ip().is_unspecified() && connection.peer.ip() == connection.local.ip();
-        connection.role == Some(Role::Client)
-            && connection.network_namespace == self.network_namespace
-            && connection.peer.port() == listener.port()
-            && (connection.peer.ip() == listener.ip() || same_host)
+    /// Whether one end of `connection` is this listener's. Within the host, a connection to a listener on all addresses has
+    /// the same address on both ends.
+    pub fn has_end_of(&self, connection: &Connection) -> bool {
+        let same_host = self.address.ip().is_unspecified() && connection.peer.ip() == connection.local.ip();
+        let is_listener = |end: SocketAddr| {
+            end.port() == self.address.port() && (end.ip() == self.address.ip() || same_host)
+        };
+        connection.network_namespace == self.network_namespace
+            && (is_listener(connection.peer) || is_listener(connection.local))
     }
 }
 
@@ -38,7 +38,7 @@ pub fn network_namespace() -> std::io::Result<u32> {
 
 #[cfg(test)]
 mod tests {
-    use convis_exporters::model::Attribution;
+    use convis_exporters::model::{Attribution, Role};
 
     use super::*;
 
@@ -56,19 +56,19 @@ mod tests {
     }
 
     /// Scenario: visitors of a listener on loopback and of one on all addresses, and connections that only look alike.
-    /// Guarantees: exactly the visitors.
+    /// Guarantees: exactly the visitors, from both ends.
     #[test]
     fn knows_its_visitors() {
         let own = |address: &str| OwnListener { address: address.parse().unwrap(), network_namespace: 7 };
         let loopback = own("127.0.0.1:8469");
-        assert!(loopback.is_peer_of(&client("127.0.0.1:50000", "127.0.0.1:8469", 7)));
-        assert!(!loopback.is_peer_of(&client("127.0.0.1:50000", "127.0.0.1:8470", 7)));
-        assert!(!loopback.is_peer_of(&client("127.0.0.1:50000", "127.0.0.1:8469", 8)));
-        assert!(!loopback.is_peer_of(&client("10.0.0.1:50000", "10.0.0.2:8469", 7)));
+        assert!(loopback.has_end_of(&client("127.0.0.1:50000", "127.0.0.1:8469", 7)));
+        assert!(!loopback.has_end_of(&client("127.0.0.1:50000", "127.0.0.1:8470", 7)));
+        assert!(!loopback.has_end_of(&client("127.0.0.1:50000", "127.0.0.1:8469", 8)));
+        assert!(!loopback.has_end_of(&client("10.0.0.1:50000", "10.0.0.2:8469", 7)));
         let all = own("0.0.0.0:8469");
-        assert!(all.is_peer_of(&client("10.0.0.1:50000", "10.0.0.1:8469", 7)));
-        assert!(!all.is_peer_of(&client("10.0.0.1:50000", "10.0.0.2:8469", 7)));
-        let server = Connection { role: Some(Role::Server), ..client("127.0.0.1:1", "127.0.0.1:8469", 7) };
-        assert!(!loopback.is_peer_of(&server));
+        assert!(all.has_end_of(&client("10.0.0.1:50000", "10.0.0.1:8469", 7)));
+        assert!(!all.has_end_of(&client("10.0.0.1:50000", "10.0.0.2:8469", 7)));
+        let server = Connection { role: None, ..client("127.0.0.1:8469", "127.0.0.1:50000", 7) };
+        assert!(loopback.has_end_of(&server));
     }
 }

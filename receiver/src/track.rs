@@ -151,8 +151,7 @@ impl Tracker {
         }
         let process = self.processes.find(&conn.owner);
         let connection = connection(conn, Attribution::Kernel);
-        let own = self.own_listener.as_ref().is_some_and(|own| own.is_peer_of(&connection));
-        if own {
+        if self.is_own(&connection) {
             self.own_ends += 1;
             self.live.insert(conn.id, Live { process, uid: conn.owner.uid, series: None });
         } else {
@@ -262,6 +261,10 @@ impl Tracker {
         let mut connection = connection(conn, Attribution::Unknown);
         connection.role = connection.role.or_else(|| totals::role(&ended.totals));
         connection.never_accepted = conn.role == role::SERVER && !totals::was_closed_here(&ended.totals);
+        if self.is_own(&connection) {
+            self.own_ends += 1;
+            return;
+        }
         let detail = Detail::Closed {
             totals: totals::of(&ended.totals, connection.role),
             duration: known_start.then(|| span(conn.established_ns, ended.time_ns)),
@@ -269,6 +272,10 @@ impl Tracker {
         };
         let resource = Arc::clone(&self.nobody);
         self.emit(resource, ended.time_ns, connection, detail, clock, now_unix_nanos);
+    }
+
+    fn is_own(&self, connection: &Connection) -> bool {
+        self.own_listener.as_ref().is_some_and(|own| own.has_end_of(connection))
     }
 
     fn emit(
