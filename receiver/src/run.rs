@@ -8,6 +8,7 @@ use std::time::Duration;
 use convis_ebpf::wire::flag;
 use convis_exporters::model::{EventBatch, EventName};
 use convis_exporters::{Runners, Sink};
+use rustc_hash::FxHashSet;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
@@ -33,6 +34,8 @@ const DRAIN_INTERVAL: Duration = Duration::from_millis(50);
 const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8469);
 /// Attribute sets per Resource and instrument, as the OpenTelemetry SDKs have it.
 const CARDINALITY: usize = 2000;
+/// Time between two checks for missed ends.
+const CHECK_INTERVAL_NS: u64 = 30_000_000_000;
 /// Where the processes of this host are.
 const PROC: &str = "/proc";
 /// Threads for sinks and the admin listener, beside the capture task.
@@ -88,7 +91,14 @@ async fn capture(options: &Run, resolved: Resolved) -> Result<(), Fatal> {
     let host = Host::detect(Path::new(PROC), &settings::environment, resolved.attributes.everywhere.clone());
     let describer = Describer { host: host.clone(), users: Users::from_file("/etc/passwd"), clock: attached };
     let tracker = tracker(options, describer, listener.as_ref(), attached_unix_nanos)?;
-    let mut capture = Capture { tracker, sinks, status, events: options.events.clone(), skipped: (0, 0) };
+    let mut capture = Capture {
+        tracker,
+        sinks,
+        status,
+        events: options.events.clone(),
+        skipped: (0, 0),
+        checked: Checked::default(),
+    };
     if let Some(listener) = listener {
         tokio::spawn(admin::serve(listener, Arc::clone(&capture.status)));
     }
@@ -170,6 +180,15 @@ struct Capture {
     events: Vec<EventName>,
     /// Skipped runs, and when they were looked up.
     skipped: (u64, u64),
+    checked: Checked,
+}
+
+/// The last check for missed ends.
+#[derive(Default)]
+struct Checked {
+    at_ns: u64,
+    /// Skipped runs by then: without further ones nothing can have been missed.
+    skipped: u64,
 }
 
 impl Capture {
@@ -222,10 +241,15 @@ impl Capture {
             counters = source.counters()?;
         }
         tracker.processes.reap(boot_ns);
+        if boot_ns >= self.checked.at_ns + CHECK_INTERVAL_NS && skipped != self.checked.skipped {
+            give_up_missed(source, tracker, clock, now);
+            self.checked = Checked { at_ns: boot_ns, skipped };
+        }
         self.status.publish(Snapshot {
             counters,
             delivered: tracker.delivered,
             skipped,
+            missed_ends: tracker.missed_ends,
             own_ends: tracker.own_ends,
             connections: tracker.connections(),
             processes: tracker.processes.len(),
@@ -327,6 +351,17 @@ fn sweep(source: &mut Source, tracker: &mut Tracker, clock: Clock, now: u64) {
         tracker.sweep_ended(&entry, clock, now);
         source.forget(key);
     }
+}
+
+/// Gives up open connections that the ledger no longer has although no end came: the kernel skipped the program.
+fn give_up_missed(source: &mut Source, tracker: &mut Tracker, clock: Clock, now: u64) {
+    let mut open: FxHashSet<u64> = tracker.open_ids().into_iter().collect();
+    source.sweep(|_, entry| {
+        open.remove(&entry.conn.id);
+    });
+    // An end that came meanwhile is in the ring by now, and its connection no longer open after this.
+    drain_ring(source, tracker, clock, now);
+    tracker.give_up(open);
 }
 
 fn summary(status: &Status) -> String {

@@ -18,6 +18,8 @@ pub struct Snapshot {
     pub delivered: Delivered,
     /// Runs of a program that the kernel skipped.
     pub skipped: u64,
+    /// Connections whose end was missed.
+    pub missed_ends: u64,
     /// Ends left out in user space.
     pub own_ends: u64,
     /// Connections open now.
@@ -194,6 +196,13 @@ fn table_families(snapshot: &Snapshot) -> Vec<Family> {
             Kind::Counter,
             "Ended ends of convis's own connections, left out.",
             counters.own_ends + snapshot.own_ends,
+        ),
+        single(
+            "convis.connections.missed",
+            "{connection}",
+            Kind::Counter,
+            "Connections whose end was missed because the kernel skipped a program.",
+            snapshot.missed_ends,
         ),
         single(
             "convis.connections.untracked",

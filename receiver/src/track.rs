@@ -35,6 +35,8 @@ pub struct Tracker {
     pub delivered: Delivered,
     /// Ends left out because the other end is convis's own listener.
     pub own_ends: u64,
+    /// Connections given up because their end was missed.
+    pub missed_ends: u64,
     describer: Describer,
     /// Resource of what no process is known for.
     nobody: Arc<Resource>,
@@ -81,6 +83,7 @@ impl Tracker {
             metrics,
             delivered: Delivered::default(),
             own_ends: 0,
+            missed_ends: 0,
             describer,
             nobody,
             own_listener,
@@ -135,6 +138,24 @@ impl Tracker {
         } else {
             self.delivered.swept_closed();
             self.closed(&ended, clock, now_unix_nanos);
+        }
+    }
+
+    /// Ids of the connections open now.
+    pub fn open_ids(&self) -> Vec<u64> {
+        self.live.keys().copied().collect()
+    }
+
+    /// Gives up connections whose end was missed, since the ledger no longer has them: no event tells it, as nothing is known
+    /// of it, but they are no longer counted as open.
+    pub fn give_up(&mut self, ids: impl IntoIterator<Item = u64>) {
+        for id in ids {
+            if let Some(live) = self.live.remove(&id) {
+                self.missed_ends += 1;
+                if let Some(open) = live.series {
+                    open.group.borrow_mut().add_to(open.active, -1);
+                }
+            }
         }
     }
 

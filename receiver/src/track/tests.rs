@@ -261,3 +261,18 @@ fn visitors_of_convis_are_left_out() {
     assert_eq!(tracker.own_ends, 2);
     assert!(sums(&mut tracker, "convis.tcp.connection.opened").is_empty());
 }
+
+/// Scenario: two connections are open, and the end of one was missed.
+/// Guarantees: it is no longer counted as open, the other one is, and the miss is counted.
+#[test]
+fn a_missed_end_is_given_up() {
+    let mut tracker = tracker();
+    opened(&mut tracker, conn(7, role::CLIENT, SHELL, 0));
+    opened(&mut tracker, conn(8, role::CLIENT, SHELL, 0));
+    let mut open = tracker.open_ids();
+    open.sort_unstable();
+    assert_eq!(open, [7, 8]);
+    tracker.give_up([7, 9]);
+    assert_eq!((tracker.connections(), tracker.missed_ends), (1, 1));
+    assert_eq!(sums(&mut tracker, "convis.tcp.connection.active"), [1]);
+}
