@@ -112,9 +112,9 @@ impl Terms {
     }
 }
 
-/// Whether anything waits in the ledger.
-pub fn anything_waits(counters: &Counters, delivered: &Delivered) -> bool {
-    KINDS.iter().any(|(kind, _)| Terms::of(*kind, counters, delivered).pending != 0)
+/// How much waits in the ledger.
+pub fn waiting(counters: &Counters, delivered: &Delivered) -> u64 {
+    KINDS.iter().map(|(kind, _)| Terms::of(*kind, counters, delivered).pending).sum()
 }
 
 #[cfg(test)]
@@ -142,7 +142,10 @@ mod tests {
         delivered.swept_closed();
         let terms = Terms::of(kind::CLOSED, &counters(10, 3, 1), &delivered);
         assert_eq!((terms.delivered, terms.pending, terms.balances()), (8, 1, true));
-        assert!(anything_waits(&counters(10, 3, 1), &delivered));
+        assert_eq!(
+            waiting(&Counters { ring_full: [0, 3, 0, 0, 0, 0, 0], ..counters(10, 0, 0) }, &delivered),
+            2
+        );
     }
 
     /// Scenario: an exec finds the ring full; and a record that vanished without a trace.

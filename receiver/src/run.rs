@@ -98,6 +98,7 @@ async fn capture(options: &Run, resolved: Resolved) -> Result<(), Fatal> {
         events: options.events.clone(),
         skipped: (0, 0),
         checked: Checked::default(),
+        swept: Swept::default(),
     };
     if let Some(listener) = listener {
         tokio::spawn(admin::serve(listener, Arc::clone(&capture.status)));
@@ -181,6 +182,23 @@ struct Capture {
     /// Skipped runs, and when they were looked up.
     skipped: (u64, u64),
     checked: Checked,
+    swept: Swept,
+}
+
+/// The last sweep of the ledger.
+#[derive(Default)]
+struct Swept {
+    at_ns: u64,
+    /// What still waited after it: entries that the kernel lost when it skipped a program.
+    left: u64,
+}
+
+impl Swept {
+    /// Whether a sweep would find something: anything new at once, what it left behind only now and then.
+    const fn is_due(&self, waiting: u64, boot_ns: u64) -> bool {
+        const AGAIN_NS: u64 = 1_000_000_000;
+        waiting > self.left || (waiting != 0 && boot_ns >= self.at_ns + AGAIN_NS)
+    }
 }
 
 /// The last check for missed ends.
@@ -236,9 +254,11 @@ impl Capture {
         let tracker = &mut self.tracker;
         drain_ring(source, tracker, clock, now);
         let mut counters = source.counters()?;
-        if ledger::anything_waits(&counters, &tracker.delivered) {
+        let waiting = ledger::waiting(&counters, &tracker.delivered);
+        if self.swept.is_due(waiting, boot_ns) {
             sweep(source, tracker, clock, now);
             counters = source.counters()?;
+            self.swept = Swept { at_ns: boot_ns, left: ledger::waiting(&counters, &tracker.delivered) };
         }
         tracker.processes.reap(boot_ns);
         if boot_ns >= self.checked.at_ns + CHECK_INTERVAL_NS && skipped != self.checked.skipped {
@@ -303,6 +323,8 @@ impl Capture {
         stops: &mut Stops,
     ) -> Result<(), Fatal> {
         source.detach();
+        // Nothing may be left for a later sweep.
+        self.swept = Swept::default();
         self.drain(&mut source)?;
         let clock = Clock::read();
         self.tracker.release_unaccepted(clock, clock.unix_nanos(boot_now()));
