@@ -306,7 +306,7 @@ pub struct Tuple {
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// Process id of convis; 0 to leave nothing out.
+    /// Process id of convis; one that no process has, to leave nothing out.
     pub self_tgid: u64,
     /// Filled bytes of the ring at which the reader is woken.
     pub wake_bytes: u64,

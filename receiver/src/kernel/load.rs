@@ -131,7 +131,7 @@ pub fn load(options: &Options) -> Result<Source, LoadError> {
     tracefs::make_available().map_err(|source| LoadError::Tracefs { source })?;
     raise_memlock();
     let window = [offsets::window_start(&layout)];
-    let settings = [options.leave_out.map_or(0, u64::from), u64::from(options.ring_bytes / 4)];
+    let settings = [options.leave_out.map_or(u64::MAX, u64::from), u64::from(options.ring_bytes / 4)];
     let mut ebpf = EbpfLoader::new()
         .override_global("LAYOUT", layout.as_slice(), true)
         .override_global("WINDOW", window.as_slice(), true)
