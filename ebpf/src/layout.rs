@@ -17,11 +17,13 @@ pub struct Wanted {
     pub size: u32,
     /// Without it a feature is off; any other missing member is an error.
     pub optional: bool,
+    /// A bit-field of one bit, whose place is in bits.
+    pub bit: bool,
 }
 
 macro_rules! layout {
-    ($($(#[doc = $doc:literal])? $name:ident = $structure:literal $path:literal $size:literal $($optional:ident)?;)*) => {
-        /// Byte offset of each member.
+    ($($(#[doc = $doc:literal])? $name:ident = $structure:literal $path:literal $size:literal $($mark:ident)*;)*) => {
+        /// Byte offset of each member, bits for a bit-field.
         #[repr(C)]
         #[derive(Clone, Copy)]
         pub struct Layout {
@@ -39,16 +41,22 @@ macro_rules! layout {
                 structure: $structure,
                 path: $path,
                 size: $size,
-                optional: layout!(@optional $($optional)?),
+                optional: layout!(@optional $($mark)*),
+                bit: layout!(@bit $($mark)*),
             },)*
         ];
     };
-    (@optional optional) => { true };
+    (@optional optional $($mark:ident)*) => { true };
+    (@optional $other:ident $($mark:ident)*) => { layout!(@optional $($mark)*) };
     (@optional) => { false };
+    (@bit bit $($mark:ident)*) => { true };
+    (@bit $other:ident $($mark:ident)*) => { layout!(@bit $($mark)*) };
+    (@bit) => { false };
 }
 
 layout! {
     skc_family = "sock_common" "skc_family" 2;
+    skc_state = "sock_common" "skc_state" 1;
     skc_num = "sock_common" "skc_num" 2;
     skc_dport = "sock_common" "skc_dport" 2;
     skc_daddr = "sock_common" "skc_daddr" 4;
@@ -58,6 +66,8 @@ layout! {
     skc_net = "sock_common" "skc_net.net" 8 optional;
     skc_flags = "sock_common" "skc_flags" 4;
     sk_protocol = "sock" "sk_protocol" 2;
+    sk_kern_sock = "sock" "sk_kern_sock" 0 optional bit;
+    sk_shutdown = "sock" "sk_shutdown" 1;
     sk_err = "sock" "sk_err" 4;
     inet_sport = "inet_sock" "inet_sport" 2;
     bytes_acked = "tcp_sock" "bytes_acked" 8;
@@ -71,6 +81,7 @@ layout! {
     segs_out = "tcp_sock" "segs_out" 4;
     total_retrans = "tcp_sock" "total_retrans" 4;
     srtt_us = "tcp_sock" "srtt_us" 4;
+    tcp_is_mptcp = "tcp_sock" "is_mptcp" 1 optional;
     mptcp_first = "mptcp_sock" "first" 8 optional;
     net_inum = "net" "ns.inum" 4;
     task_tgid = "task_struct" "tgid" 4;
@@ -83,6 +94,13 @@ layout! {
     task_files = "task_struct" "files" 8;
     task_signal = "task_struct" "signal" 8;
     task_cgroups = "task_struct" "cgroups" 8 optional;
+    task_cred = "task_struct" "cred" 8;
+    task_thread_pid = "task_struct" "thread_pid" 8 optional;
+    task_flags = "task_struct" "flags" 4;
+    task_stack = "task_struct" "stack" 8 optional;
+    cred_uid = "cred" "uid" 4;
+    pid_level = "pid" "level" 4 optional;
+    pid_numbers = "pid" "numbers" 0 optional;
     signal_live = "signal_struct" "live" 4;
     css_set_dfl_cgrp = "css_set" "dfl_cgrp" 8 optional;
     cgroup_kn = "cgroup" "kn" 8 optional;
@@ -102,6 +120,12 @@ layout! {
     fdtable_fd = "fdtable" "fd" 8;
     socket_sk = "socket" "sk" 8;
     socket_file = "socket" "file" 8;
+    x86_di = "pt_regs" "di" 8 optional;
+    x86_si = "pt_regs" "si" 8 optional;
+    x86_ax = "pt_regs" "ax" 8 optional;
+    x86_orig_ax = "pt_regs" "orig_ax" 8 optional;
+    x86_sp = "pt_regs" "sp" 8 optional;
+    arm64_regs = "user_pt_regs" "regs" 8 optional;
 }
 
 /// Number of members.

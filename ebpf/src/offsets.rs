@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::btf::{Btf, BtfError};
+use crate::btf::{Btf, BtfError, Field};
 use crate::layout::{ABSENT, FIELDS, WANTED, WINDOW_BYTES, Wanted};
 
 /// Why one member cannot be read on this kernel.
@@ -57,8 +57,8 @@ pub fn resolve(btf: &Btf<'_>) -> Result<[u32; FIELDS], LayoutError> {
     if members.is_empty() { Ok(offsets) } else { Err(LayoutError { members }) }
 }
 
-/// Members of a `tcp_sock` that are read only where a connection's beginning was not seen.
-const RARELY_READ: [&str; 2] = ["bytes_sent", "bytes_retrans"];
+/// Members of a `tcp_sock` that are read only where a connection's beginning was not seen, or of the kernel's own sockets.
+const RARELY_READ: [&str; 3] = ["bytes_sent", "bytes_retrans", "is_mptcp"];
 
 /// Start of the window of a `tcp_sock` that holds most of the members at `offsets`, which [`resolve`] gave.
 pub fn window_start(offsets: &[u32; FIELDS]) -> u32 {
@@ -81,8 +81,13 @@ pub fn window_start(offsets: &[u32; FIELDS]) -> u32 {
 }
 
 fn resolve_one(btf: &Btf<'_>, wanted: &'static Wanted) -> Result<u32, MemberError> {
-    let Wanted { structure, path, size, optional } = *wanted;
-    match btf.field(structure, path) {
+    let Wanted { structure, path, size, optional, bit } = *wanted;
+    let found = if bit {
+        btf.bit(structure, path).map(|offset| Field { offset, size })
+    } else {
+        btf.field(structure, path)
+    };
+    match found {
         Ok(field) if field.size < size => {
             Err(MemberError::TooSmall { structure, path, found: field.size, wanted: size })
         }

@@ -55,8 +55,25 @@ pub enum Record {
     },
     /// A listening socket closed.
     ListenerClosed {
-        /// Its local address and namespace.
+        /// Its local address, namespace and, if its beginning was seen, owner.
         conn: Conn,
+    },
+    /// A socket listens.
+    Listening {
+        /// Its local address, namespace and owner.
+        conn: Conn,
+    },
+    /// A living entry of the ledger, as of now: a connection, an attempt, or a listener.
+    Live {
+        /// `CLOCK_BOOTTIME`, nanoseconds.
+        time_ns: u64,
+        /// Where the entry is in the ledger.
+        key: u64,
+        /// The connection.
+        conn: Conn,
+        /// Its figures so far. `old_state` is the state it is in, `CLOSE` if the socket is no longer this connection's:
+        /// then nothing else is known of it.
+        totals: Totals,
     },
 }
 
@@ -111,6 +128,10 @@ impl Record {
             }
             kind::EXIT => Self::Exit { time_ns, owner: reader.owner()? },
             kind::LISTENER_CLOSED => Self::ListenerClosed { conn: reader.conn()? },
+            kind::LISTENING => Self::Listening { conn: reader.conn()? },
+            kind::LIVE => {
+                Self::Live { time_ns, key: reader.u64()?, conn: reader.conn()?, totals: reader.totals()? }
+            }
             other => return Err(RecordError::Kind(other)),
         })
     }
@@ -148,6 +169,10 @@ impl Counters {
             untracked: next(),
             own_ends: next(),
             read_failed: next(),
+            lost_sent: next(),
+            lost_received: next(),
+            own_unsent: next(),
+            reserved: [0; 6],
         }
     }
 }
@@ -199,7 +224,7 @@ impl Reader<'_> {
             start_ns: self.u64()?,
             cgroup_id: self.u64()?,
             uid: self.u32()?,
-            reserved: self.u32()?,
+            vpid: self.u32()?,
         })
     }
 
@@ -218,6 +243,8 @@ impl Reader<'_> {
             flags: self.u16()?,
             role: self.u8()?,
             reserved: self.take()?,
+            closer: self.u32()?,
+            transition: self.u32()?,
         })
     }
 
@@ -237,6 +264,7 @@ impl Reader<'_> {
             sk_err: self.u32()?,
             sk_flags: self.u32()?,
             old_state: self.u8()?,
+            shutdown: self.u8()?,
             reserved: self.take()?,
         })
     }

@@ -4,7 +4,7 @@
 //! `_be`. User space never casts bytes to these types: it parses them (see `record`).
 
 /// Layout version of every record; user space refuses another.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// Record kinds, also the index of each kind's counters.
 pub mod kind {
@@ -20,10 +20,15 @@ pub mod kind {
     pub const FORK: u8 = 4;
     /// [`Exit`](super::Exit): the last thread of a process ended.
     pub const EXIT: u8 = 5;
-    /// [`Conn`](super::Conn): a listening socket closed; only its local address and namespace are set.
+    /// [`Conn`](super::Conn): a listening socket closed; its role is `LISTENER`.
     pub const LISTENER_CLOSED: u8 = 6;
+    /// [`Conn`](super::Conn): a socket listens; owner, namespace, local address and port.
+    pub const LISTENING: u8 = 7;
+    /// [`Conn`](super::Conn) and [`Totals`](super::Totals) of a living entry, as of now; never in the ring, only read on
+    /// request.
+    pub const LIVE: u8 = 8;
     /// Number of kinds.
-    pub const COUNT: usize = 7;
+    pub const COUNT: usize = 9;
 }
 
 /// `Conn::flags`.
@@ -42,6 +47,14 @@ pub mod flag {
     pub const FAILED: u16 = 1 << 5;
     /// Its last record is being written: whoever finds the entry later must not take it for a living connection.
     pub const ENDING: u16 = 1 << 6;
+    /// Whether it began before convis is not known: the ledger was full at some time, so its beginning may have been missed.
+    pub const UNTRACKED: u16 = 1 << 7;
+    /// A socket of the kernel itself, such as of a network file system: no process owns it.
+    pub const KERNEL: u16 = 1 << 8;
+    /// Its owner is who closed it, since no accept was seen.
+    pub const LATE: u16 = 1 << 9;
+    /// Its owner was found holding a descriptor of it when convis started.
+    pub const FOUND: u16 = 1 << 10;
 }
 
 /// `Conn::role`.
@@ -52,6 +65,8 @@ pub mod role {
     pub const CLIENT: u8 = 1;
     /// It is the child of a listener.
     pub const SERVER: u8 = 2;
+    /// It listens.
+    pub const LISTENER: u8 = 3;
 }
 
 /// Address family IPv4.
@@ -97,8 +112,8 @@ pub struct Owner {
     pub cgroup_id: u64,
     /// Real user id in the initial user namespace.
     pub uid: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Process id in its own pid namespace; only of [`Fork::child`], else 0.
+    pub vpid: u32,
 }
 
 /// One end of a connection; the value that lives in the ledger.
@@ -131,6 +146,11 @@ pub struct Conn {
     pub role: u8,
     /// Zero.
     pub reserved: [u8; 3],
+    /// Process id of who closed this end, if it is not the owner; else 0.
+    pub closer: u32,
+    /// The last state change that was followed: `old << 8 | new`. It tells the copies of the state program that one of them
+    /// has done the work.
+    pub transition: u32,
 }
 
 /// `tcp_sock` figures as they are; user space turns them into payload bytes and endings.
@@ -159,14 +179,16 @@ pub struct Totals {
     pub total_retrans: u32,
     /// `tcp_sock.srtt_us`: eight times the smoothed round-trip time, microseconds.
     pub srtt_us_8: u32,
-    /// `sock.sk_err`; 0 after this end's FIN.
+    /// `sock.sk_err`; 0 after this end's FIN. Of an attempt that never left CLOSE, the error that connect returned.
     pub sk_err: u32,
     /// `sock.sk_flags`, low half.
     pub sk_flags: u32,
-    /// The state that was left.
+    /// The state that was left; of a living entry, the state it is in.
     pub old_state: u8,
+    /// `sock.sk_shutdown`.
+    pub shutdown: u8,
     /// Zero.
-    pub reserved: [u8; 3],
+    pub reserved: [u8; 2],
 }
 
 /// Value of the ledger map.
@@ -184,7 +206,7 @@ pub struct Entry {
     pub end_ns: u64,
 }
 
-/// Record of kind `OPENED` and `LISTENER_CLOSED`.
+/// Record of kind `OPENED`, `LISTENING` and `LISTENER_CLOSED`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenedRecord {
@@ -192,6 +214,16 @@ pub struct OpenedRecord {
     pub header: Header,
     /// The connection.
     pub conn: Conn,
+}
+
+/// Start of a record of kind `LIVE`; [`Conn`] and [`Totals`] follow.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LiveHead {
+    /// Start.
+    pub header: Header,
+    /// Where the entry is in the ledger.
+    pub key: u64,
 }
 
 /// Record of kind `CLOSED` and `FAILED`.
@@ -281,6 +313,14 @@ pub struct Counters {
     pub own_ends: u64,
     /// Single reads of kernel memory that failed.
     pub read_failed: u64,
+    /// Payload bytes sent by connections whose end was lost, see `ledger_full`.
+    pub lost_sent: u64,
+    /// Payload bytes received by connections whose end was lost.
+    pub lost_received: u64,
+    /// Attempts of convis itself that failed before a segment was sent: its self-test looks for them.
+    pub own_unsent: u64,
+    /// Zero; the counters of two CPUs share no cache line.
+    pub reserved: [u64; 6],
 }
 
 /// Number of `u64` in [`Counters`].
@@ -310,18 +350,21 @@ pub struct Settings {
     pub self_tgid: u64,
     /// Filled bytes of the ring at which the reader is woken.
     pub wake_bytes: u64,
+    /// How many copies of the state program are attached.
+    pub state_copies: u64,
 }
 
 const _: () = {
     assert!(size_of::<Owner>() == 32);
-    assert!(size_of::<Conn>() == 104);
+    assert!(size_of::<Conn>() == 112);
     assert!(size_of::<Totals>() == 72);
-    assert!(size_of::<Entry>() == 184);
-    assert!(size_of::<OpenedRecord>() == 120);
-    assert!(size_of::<ClosedRecord>() == 192);
+    assert!(size_of::<Entry>() == 192);
+    assert!(size_of::<OpenedRecord>() == 128);
+    assert!(size_of::<ClosedRecord>() == 200);
+    assert!(size_of::<LiveHead>() == 24);
     assert!(size_of::<Exec>() == 64 + ARGV0_BYTES + PATH_BYTES + NAME_BYTES);
     assert!(size_of::<Fork>() == 88);
     assert!(size_of::<Exit>() == 48);
     assert!(size_of::<Tuple>() == 40);
-    assert!(size_of::<Counters>() == 8 * (4 * kind::COUNT + 3));
+    assert!(size_of::<Counters>() == 8 * (4 * kind::COUNT + 12));
 };

@@ -82,6 +82,7 @@ fn event(index: usize, resource: &Arc<Resource>) -> Event {
             },
             duration: Some(Duration::from_millis(120)),
             reason: CloseReason::PeerClose,
+            closer: None,
         }
     };
     Event {
@@ -97,6 +98,7 @@ fn event(index: usize, resource: &Arc<Resource>) -> Event {
             attribution: Attribution::Kernel,
             preexisting: false,
             never_accepted: false,
+            kernel_owned: false,
         },
         detail,
     }

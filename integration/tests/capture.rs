@@ -192,8 +192,8 @@ fn a_refused_connect_fails_once() {
 }
 
 /// Scenario: a connection is opened and carries data, then convis starts, then it is closed.
-/// Guarantees: both ends' closed events say so and count from the connection's start; there is no opened event, no
-/// duration, and no process is named, since none was seen to connect or accept.
+/// Guarantees: both ends' closed events say so, count from the connection's start and name the process that held the end
+/// when convis started; there is no opened event and no duration.
 #[test]
 fn a_connection_older_than_convis_is_known() {
     need!(root());
@@ -218,8 +218,8 @@ fn a_connection_older_than_convis_is_known() {
         assert_eq!(closed.number("convis.bytes.sent"), 1000);
         assert_eq!(closed.number("convis.bytes.received"), 1000);
         assert_eq!(closed.try_get("convis.connection.duration"), None);
-        assert_eq!(closed.pid(), None);
-        assert_eq!(closed.text("convis.process.attribution"), "unknown");
+        assert_eq!(closed.pid(), Some(report.pid));
+        assert_eq!(closed.text("convis.process.attribution"), "procfs");
         ends::check_addresses(closed, report);
     }
 }

@@ -9,7 +9,7 @@ use convis::identity::process::Describer;
 use convis::identity::users::Users;
 use convis::identity::{Host, ProcessTable};
 use convis::metrics::{Aggregator, Limits, ResourceMode};
-use convis::track::Tracker;
+use convis::track::{Purpose, Tracker};
 use convis_ebpf::record::{Image, Record};
 use convis_ebpf::wire::{AF_INET, ClosedRecord, Conn, Owner, Totals, VERSION, kind, role};
 use divan::counter::ItemsCount;
@@ -22,7 +22,7 @@ fn main() {
 }
 
 fn owner(process: u32) -> Owner {
-    Owner { tgid: 1000 + process, exec_seq: 1, start_ns: 70_000_000, cgroup_id: 1, uid: 0, reserved: 0 }
+    Owner { tgid: 1000 + process, exec_seq: 1, start_ns: 70_000_000, cgroup_id: 1, uid: 0, vpid: 0 }
 }
 
 fn tracker() -> Tracker {
@@ -71,6 +71,8 @@ fn conn(id: u64) -> Conn {
         flags: 0,
         role: role::CLIENT,
         reserved: [0; 3],
+        closer: 0,
+        transition: 0,
     }
 }
 
@@ -90,8 +92,14 @@ fn totals() -> Totals {
         sk_err: 0,
         sk_flags: 2,
         old_state: 5,
-        reserved: [0; 3],
+        shutdown: 0,
+        reserved: [0; 2],
     }
+}
+
+/// The figures in the middle of a life.
+fn living() -> Totals {
+    Totals { old_state: 1, ..totals() }
 }
 
 /// Identity, metrics and the event of each record.
@@ -104,6 +112,30 @@ fn apply(bencher: divan::Bencher<'_, '_>) {
                 tracker.apply(record, clock, 0);
             }
             tracker
+        },
+    );
+}
+
+/// A walk over living connections, all of which moved.
+#[divan::bench]
+fn walk(bencher: divan::Bencher<'_, '_>) {
+    let clock = Clock::ahead(1_000_000);
+    let setup = || {
+        let mut tracker = tracker();
+        for id in 0..CONNECTIONS {
+            tracker.apply(Record::Opened { time_ns: 2_000, conn: conn(id) }, clock, 0);
+        }
+        let live = |id| Record::Live { time_ns: 9_000, key: id, conn: conn(id), totals: living() };
+        (tracker, (0..CONNECTIONS).map(live).collect::<Vec<_>>())
+    };
+    bencher.counter(ItemsCount::new(CONNECTIONS)).with_inputs(setup).bench_values(
+        |(mut tracker, records)| {
+            tracker.begin_walk(Purpose { samples: true, updates: false });
+            for record in records {
+                tracker.apply(record, clock, 0);
+            }
+            let doubts = tracker.end_walk();
+            (tracker, doubts)
         },
     );
 }

@@ -8,6 +8,7 @@ use convis_exporters::model::EventName;
 use convis_otel_config::parse_duration;
 
 use crate::fatal::Fatal;
+use crate::kernel::Probes;
 use crate::metrics::ResourceMode;
 
 /// Which process talks to whom: every TCP connection of this host as OpenTelemetry events and metrics.
@@ -25,7 +26,14 @@ enum Command {
     /// Capture and send until stopped; also without this word.
     #[command(after_help = EXAMPLES)]
     Run(Run),
+    /// Show what this kernel lets convis see, and how: every way is tried on a connection of its own
+    Check(Check),
 }
+
+/// Bytes of the ring.
+pub const DEFAULT_RING_BYTES: u32 = 2 << 20;
+/// Connections that the ledger has room for.
+pub const DEFAULT_MAX_CONNECTIONS: u32 = 65_536;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -52,10 +60,16 @@ pub struct Run {
     /// Time between two exports of metrics, such as 500ms, 10s or 1m [default: `OTEL_METRIC_EXPORT_INTERVAL`, else 10s]
     #[arg(long, value_name = "TIME", value_parser = positive_duration)]
     pub interval: Option<Duration>,
-    /// Events that are sent, by comma: opened, closed, failed
+    /// Events that are sent, by comma: opened, updated, closed, failed
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = event_name,
           default_value = "opened,closed,failed")]
     pub events: Vec<EventName>,
+    /// Time between two updated events of a connection whose bytes move; they are sent if --events names them
+    #[arg(long, value_name = "TIME", value_parser = positive_duration, default_value = "1m")]
+    pub update_interval: Duration,
+    /// How connections are seen: the best that this kernel offers, or only one of the ways
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = Probes::Auto)]
+    pub probes: Probes,
     /// What the Resource of metrics is
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = ResourceMode::Executable)]
     pub metric_resource: ResourceMode,
@@ -67,7 +81,7 @@ pub struct Run {
     pub ring_bytes: u32,
     /// Connections that can be open at one time; each takes about 250 bytes of kernel memory
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=16_777_216),
-          default_value_t = 65_536)]
+          default_value_t = DEFAULT_MAX_CONNECTIONS)]
     pub max_connections: u32,
     /// Metric Resources that are held; further ones are counted together on the host's
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..), default_value_t = 10_000)]
@@ -86,6 +100,14 @@ pub struct Run {
     pub shutdown_timeout: Duration,
 }
 
+/// Options of `check`.
+#[derive(Debug, Clone, Args)]
+pub struct Check {
+    /// How to see what tracepoints of the network stack do not show
+    #[arg(long, value_name = "PLAN", value_enum, default_value_t = Probes::Auto)]
+    pub probes: Probes,
+}
+
 /// `--admin`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admin {
@@ -100,6 +122,8 @@ pub enum Admin {
 pub enum Asked {
     /// Capture.
     Run(Box<Run>),
+    /// Say what can be seen here.
+    Check(Check),
     /// Only this text, for help and version.
     Text(String),
 }
@@ -113,6 +137,7 @@ pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<
         Ok(Cli { command: Some(Command::Run(run)), .. } | Cli { command: None, run }) => {
             Ok(Asked::Run(Box::new(run)))
         }
+        Ok(Cli { command: Some(Command::Check(check)), .. }) => Ok(Asked::Check(check)),
         Err(error) if !error.use_stderr() => Ok(Asked::Text(error.render().to_string())),
         Err(error) => Err(Fatal::Usage(one_line(&error.render().to_string()))),
     }
@@ -139,7 +164,7 @@ fn event_name(text: &str) -> Result<EventName, String> {
     EventName::ALL
         .into_iter()
         .find(|name| name.short() == text.trim())
-        .ok_or_else(|| "valid events: opened, closed, failed".to_owned())
+        .ok_or_else(|| "valid events: opened, updated, closed, failed".to_owned())
 }
 
 fn admin(text: &str) -> Result<Admin, String> {
@@ -169,6 +194,7 @@ mod tests {
         let all = std::iter::once("convis").chain(arguments.iter().copied()).map(Into::into);
         match parse(all) {
             Ok(Asked::Run(run)) => Ok(*run),
+            Ok(Asked::Check(check)) => Err(format!("{check:?}")),
             Ok(Asked::Text(text)) => Err(text),
             Err(error) => Err(error.to_string()),
         }
@@ -181,9 +207,12 @@ mod tests {
         for arguments in [&[][..], &["run"][..]] {
             let run = run(arguments).unwrap();
             assert!(run.sinks.is_empty() && run.admin.is_none() && run.duration.is_none());
-            assert_eq!(run.ring_bytes, 2 << 20);
-            assert_eq!(run.events, EventName::ALL);
+            assert_eq!(run.ring_bytes, DEFAULT_RING_BYTES);
+            assert_eq!(run.max_connections, DEFAULT_MAX_CONNECTIONS);
+            assert_eq!(run.events, [EventName::Opened, EventName::Closed, EventName::Failed]);
+            assert_eq!(run.update_interval, Duration::from_mins(1));
             assert_eq!(run.metric_resource, ResourceMode::Executable);
+            assert_eq!(run.probes, Probes::Auto);
         }
     }
 
@@ -193,9 +222,11 @@ mod tests {
     fn mistakes_are_one_line() {
         for (arguments, hint) in [
             (&["--ring-bytes", "5000"][..], "power of two"),
-            (&["--events", "opened,gone"][..], "opened, closed, failed"),
+            (&["--events", "opened,gone"][..], "opened, updated, closed, failed"),
+            (&["--update-interval", "0s"][..], "more than 0"),
             (&["--admin", "here"][..], "127.0.0.1:8469"),
             (&["--metric-resource", "pod"][..], "executable, process, container, host"),
+            (&["--probes", "magic"][..], "auto, fentry, kprobe, tracepoint"),
             (&["--duration", "0s"][..], "more than 0"),
             (&["--interval"][..], "--interval"),
             (&["--sink"][..], "--sink"),

@@ -36,6 +36,9 @@ impl Delivered {
             Record::Fork { .. } => kind::FORK,
             Record::Exit { .. } => kind::EXIT,
             Record::ListenerClosed { .. } => kind::LISTENER_CLOSED,
+            Record::Listening { .. } => kind::LISTENING,
+            // Read on request, never sent: there is nothing to lose.
+            Record::Live { .. } => return,
         };
         self.taken[usize::from(kind)] += 1;
     }
@@ -142,10 +145,11 @@ mod tests {
         delivered.swept_closed();
         let terms = Terms::of(kind::CLOSED, &counters(10, 3, 1), &delivered);
         assert_eq!((terms.delivered, terms.pending, terms.balances()), (8, 1, true));
-        assert_eq!(
-            waiting(&Counters { ring_full: [0, 3, 0, 0, 0, 0, 0], ..counters(10, 0, 0) }, &delivered),
-            2
-        );
+        // A listener's record has no ledger: it is lost, and nothing waits.
+        let mut ring_full = [0; kind::COUNT];
+        ring_full[usize::from(kind::CLOSED)] = 3;
+        ring_full[usize::from(kind::LISTENING)] = 5;
+        assert_eq!(waiting(&Counters { ring_full, ..counters(10, 0, 0) }, &delivered), 2);
     }
 
     /// Scenario: an exec finds the ring full; and a record that vanished without a trace.

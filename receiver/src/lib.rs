@@ -6,6 +6,7 @@
 //! [`run`] is the one task from ring to fan-out; everything else is called by it or answers questions about it.
 
 pub mod admin;
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod fatal;

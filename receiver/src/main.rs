@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use convis::cli::{self, Asked};
-use convis::{run, say};
+use convis::{check, run, say};
 
 fn main() -> ExitCode {
     let outcome = cli::parse(std::env::args_os()).and_then(|asked| match asked {
@@ -12,6 +12,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         Asked::Run(options) => run::run(&options),
+        Asked::Check(options) => check::check(&options),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

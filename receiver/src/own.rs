@@ -52,6 +52,7 @@ mod tests {
             attribution: Attribution::Kernel,
             preexisting: false,
             never_accepted: false,
+            kernel_owned: false,
         }
     }
 

@@ -1,17 +1,18 @@
 //! `convis run`: one task from ring to fan-out.
 
+mod stops;
+mod take;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use convis_ebpf::wire::flag;
+use convis_ebpf::wire::Counters;
 use convis_exporters::model::{EventBatch, EventName};
 use convis_exporters::{Runners, Sink};
-use rustc_hash::FxHashSet;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::cli::{Admin, Run};
 use crate::clock::{Clock, boot_now};
@@ -26,16 +27,16 @@ use crate::own::{OwnListener, network_namespace};
 use crate::settings::{self, Resolved};
 use crate::status::{Snapshot, Status};
 use crate::telemetry::Telemetry;
-use crate::track::Tracker;
+use crate::track::{Purpose, Tracker};
 use crate::{admin, say};
+use stops::Stops;
+use take::{Swept, drain_ring, end_unseen, sweep};
 
 /// The ring is emptied at least this often; sooner when it fills up.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(50);
 const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8469);
 /// Attribute sets per Resource and instrument, as the OpenTelemetry SDKs have it.
 const CARDINALITY: usize = 2000;
-/// Time between two checks for missed ends.
-const CHECK_INTERVAL_NS: u64 = 30_000_000_000;
 /// Where the processes of this host are.
 const PROC: &str = "/proc";
 /// Threads for sinks and the admin listener, beside the capture task.
@@ -83,11 +84,15 @@ async fn capture(options: &Run, resolved: Resolved) -> Result<(), Fatal> {
     // Before the first program is attached, so that no metric begins after what it counts.
     let attached = Clock::read();
     let attached_unix_nanos = attached.unix_nanos(boot_now());
-    let mut source = kernel::load(&Options {
+    let (mut source, report) = kernel::load(&Options {
         ring_bytes: options.ring_bytes,
         max_connections: options.max_connections,
         leave_out: (!options.include_self).then(std::process::id),
+        probes: options.probes,
     })?;
+    if let Some(why) = report.no_live_totals {
+        say::line(&format!("warning: bytes are counted only when connections close: {why}"));
+    }
     let host = Host::detect(Path::new(PROC), &settings::environment, resolved.attributes.everywhere.clone());
     let describer = Describer { host: host.clone(), users: Users::from_file("/etc/passwd"), clock: attached };
     let tracker = tracker(options, describer, listener.as_ref(), attached_unix_nanos)?;
@@ -97,13 +102,15 @@ async fn capture(options: &Run, resolved: Resolved) -> Result<(), Fatal> {
         status,
         events: options.events.clone(),
         skipped: (0, 0),
-        checked: Checked::default(),
         swept: Swept::default(),
+        dropped: false,
     };
     if let Some(listener) = listener {
         tokio::spawn(admin::serve(listener, Arc::clone(&capture.status)));
     }
-    capture.drain(&mut source)?;
+    capture.drain(&mut source);
+    // What is open already has its baseline from here on.
+    capture.walk(&mut source, Purpose { samples: false, updates: false })?;
     let telemetry = Telemetry::start(
         &resolved.sinks,
         resolved.interval,
@@ -114,7 +121,8 @@ async fn capture(options: &Run, resolved: Resolved) -> Result<(), Fatal> {
     capture.status.set_ready();
     announce(&resolved);
 
-    let ended = capture.follow(&mut source, &mut runners, &mut stops, resolved.interval).await;
+    let intervals = Intervals { metrics: resolved.interval, updates: options.update_interval };
+    let ended = capture.follow(&mut source, &mut runners, &mut stops, intervals).await;
     let stopped = capture.stop(source, runners, telemetry, options.shutdown_timeout, &mut stops).await;
     ended.and(stopped)
 }
@@ -181,32 +189,16 @@ struct Capture {
     events: Vec<EventName>,
     /// Skipped runs, and when they were looked up.
     skipped: (u64, u64),
-    checked: Checked,
     swept: Swept,
+    /// Whether the kernel side has lost anything, which is said once.
+    dropped: bool,
 }
 
-/// The last sweep of the ledger.
-#[derive(Default)]
-struct Swept {
-    at_ns: u64,
-    /// What still waited after it: entries that the kernel lost when it skipped a program.
-    left: u64,
-}
-
-impl Swept {
-    /// Whether a sweep would find something: anything new at once, what it left behind only now and then.
-    const fn is_due(&self, waiting: u64, boot_ns: u64) -> bool {
-        const AGAIN_NS: u64 = 1_000_000_000;
-        waiting > self.left || (waiting != 0 && boot_ns >= self.at_ns + AGAIN_NS)
-    }
-}
-
-/// The last check for missed ends.
-#[derive(Default)]
-struct Checked {
-    at_ns: u64,
-    /// Skipped runs by then: without further ones nothing can have been missed.
-    skipped: u64,
+/// Times between what happens regularly.
+#[derive(Clone, Copy)]
+struct Intervals {
+    metrics: Duration,
+    updates: Duration,
 }
 
 impl Capture {
@@ -216,13 +208,16 @@ impl Capture {
         source: &mut Source,
         runners: &mut Runners,
         stops: &mut Stops,
-        metric_interval: Duration,
+        intervals: Intervals,
     ) -> Result<(), Fatal> {
         let start = Instant::now();
         let mut drains = interval_at(start + DRAIN_INTERVAL, DRAIN_INTERVAL);
         drains.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut exports = interval_at(start + metric_interval, metric_interval);
+        let mut exports = interval_at(start + intervals.metrics, intervals.metrics);
         exports.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut updates = interval_at(start + intervals.updates, intervals.updates);
+        updates.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let tells_updates = self.events.contains(&EventName::Updated);
         loop {
             tokio::select! {
                 biased;
@@ -234,37 +229,38 @@ impl Capture {
                 },
                 ready = source.filling() => {
                     ready.map_err(|error| Fatal::Internal(format!("cannot wait for the ring: {error}")))?;
-                    self.drain(source)?;
+                    self.drain(source);
                 }
-                _ = drains.tick() => self.drain(source)?,
+                _ = drains.tick() => self.drain(source),
                 _ = exports.tick() => {
-                    self.drain(source)?;
+                    self.drain(source);
+                    self.walk(source, Purpose { samples: true, updates: false })?;
                     self.export_metrics();
+                }
+                _ = updates.tick(), if tells_updates => {
+                    self.drain(source);
+                    self.walk(source, Purpose { samples: false, updates: true })?;
                 }
             }
         }
     }
 
     /// Takes everything that is in the ring, and what waits in the ledger because the ring was full.
-    fn drain(&mut self, source: &mut Source) -> Result<(), Fatal> {
+    fn drain(&mut self, source: &mut Source) {
         let clock = Clock::read();
         let boot_ns = boot_now();
         let now = clock.unix_nanos(boot_ns);
         let skipped = self.skipped(source, boot_ns);
         let tracker = &mut self.tracker;
         drain_ring(source, tracker, clock, now);
-        let mut counters = source.counters()?;
+        let mut counters = source.counters();
         let waiting = ledger::waiting(&counters, &tracker.delivered);
         if self.swept.is_due(waiting, boot_ns) {
             sweep(source, tracker, clock, now);
-            counters = source.counters()?;
+            counters = source.counters();
             self.swept = Swept { at_ns: boot_ns, left: ledger::waiting(&counters, &tracker.delivered) };
         }
         tracker.processes.reap(boot_ns);
-        if boot_ns >= self.checked.at_ns + CHECK_INTERVAL_NS && skipped != self.checked.skipped {
-            give_up_missed(source, tracker, clock, now);
-            self.checked = Checked { at_ns: boot_ns, skipped };
-        }
         self.status.publish(Snapshot {
             counters,
             delivered: tracker.delivered,
@@ -276,8 +272,41 @@ impl Capture {
             resources: tracker.metrics.resources(),
             overflowed: tracker.metrics.overflowed(),
         });
+        self.warn_of_drops(&counters);
+        self.export_events();
+    }
+
+    /// Reads the figures of every living connection, and finds out which ones have ended without a word. Costs by their
+    /// number, whatever they move.
+    fn walk(&mut self, source: &mut Source, purpose: Purpose) -> Result<(), Fatal> {
+        let clock = Clock::read();
+        let boot_ns = boot_now();
+        let now = clock.unix_nanos(boot_ns);
+        // Before the walk, which then no longer shows the connections whose ends these counters call lost.
+        let counters = source.counters();
+        let tracker = &mut self.tracker;
+        tracker.begin_walk(purpose);
+        source.live(|record| tracker.apply(record, clock, now))?;
+        let doubts = tracker.end_walk();
+        if !doubts.is_empty() {
+            end_unseen(source, tracker, doubts, clock, boot_ns);
+        }
+        tracker.count_lost(&counters);
         self.export_events();
         Ok(())
+    }
+
+    /// Says once that the kernel side lost something: whoever reads the numbers should know.
+    fn warn_of_drops(&mut self, counters: &Counters) {
+        let delivered = &self.tracker.delivered;
+        let dropped = |kind| ledger::Terms::of(kind, counters, delivered).dropped();
+        if !self.dropped && ledger::KINDS.iter().any(|(kind, _)| dropped(*kind) != 0) {
+            self.dropped = true;
+            say::line(
+                "warning: events are being lost in the kernel, see convis_events_dropped_total at /metrics and \
+                 docs/loss.md; --ring-bytes and --max-connections give them more room",
+            );
+        }
     }
 
     /// Looked up once a second: it takes a file for each program.
@@ -322,10 +351,17 @@ impl Capture {
         timeout: Duration,
         stops: &mut Stops,
     ) -> Result<(), Fatal> {
+        // While it can still be told who is open: once detached, ends are no longer seen.
+        let purpose = Purpose { samples: true, updates: false };
+        self.drain(&mut source);
+        self.walk(&mut source, purpose)?;
+        if self.tracker.owes_lost() {
+            self.walk(&mut source, purpose)?;
+        }
         source.detach();
         // Nothing may be left for a later sweep.
         self.swept = Swept::default();
-        self.drain(&mut source)?;
+        self.drain(&mut source);
         let clock = Clock::read();
         self.tracker.release_unaccepted(clock, clock.unix_nanos(boot_now()));
         self.export_events();
@@ -341,49 +377,6 @@ impl Capture {
             None => Ok(()),
         }
     }
-}
-
-fn drain_ring(source: &mut Source, tracker: &mut Tracker, clock: Clock, now: u64) {
-    source.drain(|record| match record {
-        Ok(record) => tracker.apply(record, clock, now),
-        Err(_) => tracker.delivered.unreadable += 1,
-    });
-}
-
-/// Takes what the ledger holds because the ring was full, in the order that gives each connection its events in turn.
-fn sweep(source: &mut Source, tracker: &mut Tracker, clock: Clock, now: u64) {
-    let (mut living, mut ended) = (Vec::new(), Vec::new());
-    source.sweep(|key, entry| {
-        if !key.is_socket() {
-            ended.push((key, entry));
-        } else if entry.conn.flags & flag::ENDING == 0 {
-            living.push(entry.conn);
-        }
-    });
-    // Their last records were not yet written when they were found, so they come before what is in the ring by now.
-    for conn in living {
-        tracker.sweep_if_pending(&conn, clock, now);
-    }
-    // What ended connections sent through the ring is older than their entries, so it is in the ring by now.
-    drain_ring(source, tracker, clock, now);
-    // A walk that the kernel restarts shows an entry twice.
-    ended.sort_by_key(|(_, entry)| (entry.end_ns, entry.conn.id));
-    ended.dedup_by_key(|(key, _)| *key);
-    for (key, entry) in ended {
-        tracker.sweep_ended(&entry, clock, now);
-        source.forget(key);
-    }
-}
-
-/// Gives up open connections that the ledger no longer has although no end came: the kernel skipped the program.
-fn give_up_missed(source: &mut Source, tracker: &mut Tracker, clock: Clock, now: u64) {
-    let mut open: FxHashSet<u64> = tracker.open_ids().into_iter().collect();
-    source.sweep(|_, entry| {
-        open.remove(&entry.conn.id);
-    });
-    // An end that came meanwhile is in the ring by now, and its connection no longer open after this.
-    drain_ring(source, tracker, clock, now);
-    tracker.give_up(open);
 }
 
 fn summary(status: &Status) -> String {
@@ -417,40 +410,4 @@ fn summary(status: &Status) -> String {
         runs => format!("; the kernel skipped {runs} runs of programs, see docs/loss.md"),
     };
     format!("stopped; {}; {}{skipped}", kernel.join(", "), sinks.join("; "))
-}
-
-/// What asks convis to stop.
-struct Stops {
-    terminate: Signal,
-    interrupt: Signal,
-    deadline: Option<Instant>,
-}
-
-impl Stops {
-    fn new(duration: Option<Duration>) -> Result<Self, Fatal> {
-        let listen =
-            |kind| signal(kind).map_err(|error| Fatal::Internal(format!("cannot wait for signals: {error}")));
-        Ok(Self {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-            deadline: duration.map(|duration| Instant::now() + duration),
-        })
-    }
-
-    /// Completes at the next signal, or once at the end of the duration.
-    async fn asked(&mut self) {
-        let Self { terminate, interrupt, deadline } = self;
-        let over = async {
-            match *deadline {
-                Some(at) => sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-            () = over => {}
-        }
-        *deadline = None;
-    }
 }

@@ -117,6 +117,7 @@ impl Status {
         if let Some(snapshot) = self.snapshot() {
             families.extend(ledger_families(&snapshot, &mut dropped));
             families.extend(table_families(&snapshot));
+            families.push(lost_bytes(&snapshot.counters));
         }
         families.extend(sink_families(&self.lanes, &mut dropped));
         families.push(dropped);
@@ -249,6 +250,20 @@ fn table_families(snapshot: &Snapshot) -> Vec<Family> {
             snapshot.delivered.unreadable,
         ),
     ]
+}
+
+fn lost_bytes(counters: &Counters) -> Family {
+    let sample = |direction: &str, value| Sample {
+        labels: vec![("network.io.direction", direction.to_owned())],
+        value,
+    };
+    Family {
+        name: "convis.bytes.lost",
+        unit: "By",
+        kind: Kind::Counter,
+        description: "Payload of connections whose end was lost.",
+        samples: vec![sample("transmit", counters.lost_sent), sample("receive", counters.lost_received)],
+    }
 }
 
 fn sink_families(lanes: &[LaneStats], dropped: &mut Family) -> Vec<Family> {

@@ -15,6 +15,7 @@ mod state {
     pub(super) const FIN_WAIT1: u8 = 4;
     pub(super) const FIN_WAIT2: u8 = 5;
     pub(super) const TIME_WAIT: u8 = 6;
+    pub(super) const CLOSE: u8 = 7;
     pub(super) const CLOSE_WAIT: u8 = 8;
     pub(super) const LAST_ACK: u8 = 9;
     pub(super) const CLOSING: u8 = 11;
@@ -38,7 +39,7 @@ mod errno {
 /// `SOCK_DONE` of `enum sock_flags`: the peer's FIN arrived.
 const SOCK_DONE: u32 = 1 << 1;
 
-/// Payload and quality figures from the socket's own, at its last transition.
+/// Payload and quality figures from the socket's own, at its last transition or as of now.
 ///
 /// Without a role one byte may be the own SYN, so it is left out: never more than was sent.
 pub fn of(raw: &wire::Totals, role: Option<Role>) -> Totals {
@@ -110,9 +111,11 @@ pub fn close_reason(raw: &wire::Totals) -> CloseReason {
     }
 }
 
-/// Why an attempt failed, or `None` when there was none: a fast open that was closed before its first write.
+/// Why an attempt failed, or `None` when there was none: a fast open that was closed before its first write. One that never
+/// left CLOSE has the error that connect returned.
 pub fn connect_error(raw: &wire::Totals, local_port: u16) -> Option<ConnectError> {
     Some(match raw.sk_err {
+        0 if raw.old_state == state::CLOSE => return None,
         0 if local_port == 0 => ConnectError::AddressNotAvailable,
         0 if raw.segs_out == 0 => return None,
         0 => ConnectError::Cancelled,
@@ -147,7 +150,8 @@ mod tests {
             sk_err: 0,
             sk_flags: 0,
             old_state: state::FIN_WAIT2,
-            reserved: [0; 3],
+            shutdown: 0,
+            reserved: [0; 2],
         }
     }
 
@@ -237,7 +241,7 @@ mod tests {
         }
     }
 
-    /// Scenario: every error a SYN can end in.
+    /// Scenario: every error a SYN can end in, and attempts that never came to one.
     /// Guarantees: its name, and that giving up is no failure of the network.
     #[test]
     fn names_connect_errors() {
@@ -259,5 +263,11 @@ mod tests {
         assert_eq!(error(0, 0), Some(ConnectError::AddressNotAvailable));
         let unsent = wire::Totals { segs_out: 0, old_state: 2, ..raw() };
         assert_eq!(connect_error(&unsent, 40_000), None);
+        let refused_before = |sk_err| {
+            connect_error(&wire::Totals { sk_err, segs_out: 0, old_state: state::CLOSE, ..raw() }, 0)
+        };
+        assert_eq!(refused_before(101), Some(ConnectError::NetUnreachable));
+        assert_eq!(refused_before(1), Some(ConnectError::PermissionDenied));
+        assert_eq!(refused_before(0), None);
     }
 }

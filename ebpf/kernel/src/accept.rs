@@ -1,53 +1,35 @@
-//! Who accepted: taken when the accept system call returns, in the accepting task.
-
-use core::mem::MaybeUninit;
+//! Who accepted, in the accepting task: when the kernel gives the connection a descriptor, or when the system call returns.
 
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::programs::TracePointContext;
 
+use crate::descriptor;
 use crate::emit;
-use crate::kernel::{Block, ReadFailed, offset, read, read_at, setting};
+use crate::kernel::{offset, read, setting};
 use crate::layout::ABSENT;
 use crate::ledger;
-use crate::sock;
+use crate::sock::{self, state};
 use crate::task;
 use crate::wire::{Entry, flag, role};
 
 /// `trace_event_raw_sys_exit`: common fields, `__syscall_nr`, `ret`.
 const RETURN_OFFSET: usize = 16;
 
-/// The part of a `socket` that has its file and its `sock` on every kernel so far.
-const SOCKET_WORDS: usize = 4;
+/// What a system call returns, at its exit tracepoint.
+#[inline(always)]
+pub fn result(ctx: &TracePointContext) -> i64 {
+    // SAFETY: within the tracepoint's record.
+    unsafe { ctx.as_ptr().cast::<u8>().add(RETURN_OFFSET).cast::<i64>().read() }
+}
 
 /// An accept system call returns.
 #[inline(always)]
-pub fn returned(ctx: &TracePointContext) {
-    // SAFETY: within the tracepoint's record.
-    let fd = unsafe { ctx.as_ptr().cast::<u8>().add(RETURN_OFFSET).cast::<i64>().read() };
+pub fn returned(fd: i64) {
     if fd >= 0
-        && let Ok(sk) = socket_of(fd as u64)
+        && let Ok(sk) = descriptor::socket(fd as u64)
     {
         accepted(sk);
     }
-}
-
-/// The socket behind a descriptor of the running task; 0 when there is none.
-#[inline(always)]
-fn socket_of(fd: u64) -> Result<u64, ReadFailed> {
-    let files = read!(task::current(), task_files, u64)?;
-    let table = read!(files, files_fdt, u64)?;
-    let slots = read!(table, fdtable_fd, u64)?;
-    let file: u64 = read_at(slots.wrapping_add(fd * 8), 0)?;
-    if file == 0 {
-        return Ok(0);
-    }
-    let mut words = MaybeUninit::uninit();
-    let socket = Block::<SOCKET_WORDS>::read(&mut words, read!(file, file_private_data, u64)?, 0)?;
-    // Another thread may have put another file in the slot: only a socket points back at its file.
-    if socket.get::<u64>(offset!(socket_file))? != file {
-        return Ok(0);
-    }
-    socket.get(offset!(socket_sk))
 }
 
 /// The entry of an accepted socket, or of an MPTCP connection's first subflow.
@@ -63,15 +45,28 @@ fn entry_of(sk: u64) -> Option<(u64, &'static mut Entry)> {
     ledger::get(first).map(|entry| (first, entry))
 }
 
-/// The running task owns `sk` from now on. Only updates: what has no entry began before convis attached.
+/// The running task owns `sk` from now on.
 #[inline(always)]
-fn accepted(sk: u64) {
+pub fn accepted(sk: u64) {
     let Some((sk, entry)) = entry_of(sk) else {
+        accepted_unseen(sk);
         return;
     };
     if entry.conn.role != role::SERVER || entry.conn.flags & flag::ACCEPTED != 0 {
         return;
     }
+    take_over(sk, entry);
+    let ended = entry.conn.flags & flag::CLOSED != 0;
+    if entry.conn.flags & flag::SELF == 0 {
+        ledger::opened_at(entry, emit::now());
+    }
+    if ended {
+        ledger::remove(sk);
+    }
+}
+
+#[inline(always)]
+fn take_over(sk: u64, entry: &mut Entry) {
     let _counted = task::current_owner(&mut entry.conn.owner);
     entry.conn.flags |= flag::ACCEPTED;
     if entry.conn.family == 0 {
@@ -80,11 +75,32 @@ fn accepted(sk: u64) {
     if u64::from(entry.conn.owner.tgid) == setting!(self_tgid) {
         entry.conn.flags |= flag::SELF;
     }
-    let ended = entry.conn.flags & flag::CLOSED != 0;
-    if entry.conn.flags & flag::SELF == 0 {
-        ledger::opened(entry, emit::now());
+}
+
+/// A child that nobody saw begin: it waited in its listener's queue when convis started, or its beginning was missed. One
+/// that has ended already stays unknown.
+#[inline(always)]
+fn accepted_unseen(sk: u64) {
+    if sock::tcp(sk) != Some(false) || !matches!(sock::state(sk), Ok(state) if is_connected(state)) {
+        return;
     }
-    if ended {
+    let Some(entry) = ledger::begin(sk, role::SERVER) else {
+        return;
+    };
+    entry.conn.established_ns = entry.conn.start_ns;
+    take_over(sk, entry);
+    if ledger::peer_is_self(&entry.conn) {
+        entry.conn.flags |= flag::SELF;
+    }
+    if entry.conn.flags & flag::SELF == 0 {
+        ledger::opened(entry);
+    }
+    if matches!(sock::state(sk), Ok(state::CLOSE)) {
         ledger::remove(sk);
     }
+}
+
+#[inline(always)]
+fn is_connected(state: u32) -> bool {
+    !matches!(state, state::CLOSE | state::LISTEN | state::SYN_SENT)
 }

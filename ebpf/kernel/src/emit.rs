@@ -2,10 +2,12 @@
 
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 
+use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
+use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{PerCpuArray, RingBuf};
+use aya_ebpf::maps::{Array, RingBuf};
 
 use crate::kernel::{ReadFailed, setting};
 use crate::wire::{Counters, Header, VERSION};
@@ -13,17 +15,26 @@ use crate::wire::{Counters, Header, VERSION};
 #[map(name = "RING")]
 static RING: RingBuf = RingBuf::with_byte_size(4096, 0);
 
+/// One for each CPU. User space maps it: system calls on maps would keep probes from running meanwhile.
 #[map(name = "COUNTERS")]
-static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(1, 0);
+static COUNTERS: Array<Counters> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
-/// Adds one to the counter that `select` picks. Atomic, since another program may interrupt this one on its CPU.
+/// Adds one to the counter that `select` picks.
 #[inline(always)]
 pub fn count(select: impl FnOnce(&mut Counters) -> *mut u64) {
-    if let Some(counters) = COUNTERS.get_ptr_mut(0) {
+    add(1, select);
+}
+
+/// Adds to the counter that `select` picks. Atomic, since another program may interrupt this one on its CPU.
+#[inline(always)]
+pub fn add(number: u64, select: impl FnOnce(&mut Counters) -> *mut u64) {
+    // SAFETY: takes no argument.
+    let cpu = unsafe { bpf_get_smp_processor_id() };
+    if let Some(counters) = COUNTERS.get_ptr_mut(cpu) {
         // The target has no `AtomicU64`: the kernel of 5.10 cannot fetch. Without its result, the addition is all it does.
         // SAFETY: an aligned word of a map's value.
         let _previous =
-            unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(select(&mut *counters), 1) };
+            unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(select(&mut *counters), number) };
     }
 }
 
@@ -38,6 +49,12 @@ pub fn seen(kind: u8) {
 pub fn now() -> u64 {
     // SAFETY: takes no argument.
     unsafe { bpf_ktime_get_boot_ns() }
+}
+
+/// The start of a record, empty.
+#[inline(always)]
+pub fn blank_header() -> Header {
+    Header { version: VERSION, kind: 0, reserved: 0, reserved2: 0, time_ns: 0 }
 }
 
 /// Writes the start of a record.

@@ -13,7 +13,7 @@ pub static LAYOUT: Layout = Layout::UNRESOLVED;
 #[unsafe(no_mangle)]
 pub static WINDOW: Window = Window { start: 0 };
 #[unsafe(no_mangle)]
-pub static SETTINGS: Settings = Settings { self_tgid: 0, wake_bytes: 0 };
+pub static SETTINGS: Settings = Settings { self_tgid: 0, wake_bytes: 0, state_copies: 1 };
 
 /// Offset of a member. Volatile, or the compiler would fold the impossible default in; the verifier folds the real
 /// value, so a branch on an absent member costs nothing.
@@ -50,6 +50,18 @@ pub fn window_start() -> u32 {
 
 /// A read failed and has been counted.
 pub struct ReadFailed;
+
+/// Reads a `T` of plain integers where it is no error that there is nothing to read.
+#[inline(always)]
+pub fn try_read<T: Copy>(base: u64, offset: u32) -> Option<T> {
+    let mut value = MaybeUninit::<T>::uninit();
+    let from = base.wrapping_add(u64::from(offset));
+    // SAFETY: the helper writes exactly the buffer's size or fails.
+    let status =
+        unsafe { bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, from as *const _) };
+    // SAFETY: filled by the helper; any bit pattern is a valid integer.
+    (status == 0).then(|| unsafe { value.assume_init() })
+}
 
 /// Reads a `T` of plain integers.
 #[inline(always)]

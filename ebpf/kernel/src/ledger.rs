@@ -1,11 +1,13 @@
 //! The ledger: one entry for each connection from its first transition to its delivered end.
 
-use aya_ebpf::bindings::BPF_ANY;
+use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{HashMap, LruHashMap};
 
 use crate::emit;
+use crate::kernel::ReadFailed;
+use crate::sock;
 use crate::wire::{
     AF_INET, ClosedRecord, Conn, Entry, OpenedRecord, Owner, SOCKET_KEY, Totals, Tuple, flag, kind,
 };
@@ -24,7 +26,7 @@ static BLANK: Entry = Entry {
         id: 0,
         start_ns: 0,
         established_ns: 0,
-        owner: Owner { tgid: 0, exec_seq: 0, start_ns: 0, cgroup_id: 0, uid: 0, reserved: 0 },
+        owner: Owner { tgid: 0, exec_seq: 0, start_ns: 0, cgroup_id: 0, uid: 0, vpid: 0 },
         local: [0; 2],
         peer: [0; 2],
         local_port_be: 0,
@@ -34,6 +36,8 @@ static BLANK: Entry = Entry {
         flags: 0,
         role: 0,
         reserved: [0; 3],
+        closer: 0,
+        transition: 0,
     },
     totals: Totals {
         bytes_acked: 0,
@@ -50,29 +54,43 @@ static BLANK: Entry = Entry {
         sk_err: 0,
         sk_flags: 0,
         old_state: 0,
-        reserved: [0; 3],
+        shutdown: 0,
+        reserved: [0; 2],
     },
     end_ns: 0,
 };
+
+/// 1 once a connection began without room in the ledger.
+#[unsafe(no_mangle)]
+static mut WAS_FULL: u32 = 0;
+
+/// Flag of an end whose beginning was not seen.
+#[inline(always)]
+pub fn beginning_unknown() -> u16 {
+    // SAFETY: an integer that only ever becomes 1.
+    if unsafe { (&raw const WAS_FULL).read_volatile() } == 0 { flag::PREEXISTING } else { flag::UNTRACKED }
+}
 
 /// Makes the entry of a connection without addresses under `key`; a full ledger is counted.
 #[inline(always)]
 pub fn begin(key: u64, role: u8) -> Option<&'static mut Entry> {
     if CONNS.insert(key, &BLANK, u64::from(BPF_ANY)).is_err() {
         emit::count(|counters| &raw mut counters.untracked);
+        // SAFETY: an integer that only ever becomes 1.
+        unsafe { (&raw mut WAS_FULL).write_volatile(1) };
         return None;
     }
     let entry = get(key)?;
     entry.conn.role = role;
     entry.conn.start_ns = emit::now();
-    entry.conn.id = id_at(entry.conn.start_ns);
+    entry.conn.id = if key & SOCKET_KEY == 0 { key } else { id_at(entry.conn.start_ns) };
     Some(entry)
 }
 
-/// Makes `conn` one of which nothing is known.
+/// Totals of which nothing is known.
 #[inline(always)]
-pub fn clear(conn: &mut Conn) {
-    *conn = BLANK.conn;
+pub fn no_totals() -> Totals {
+    BLANK.totals
 }
 
 /// An id that no other connection has while the host is up: when it began, and where. One CPU does not begin two
@@ -92,15 +110,105 @@ pub fn get(key: u64) -> Option<&'static mut Entry> {
     CONNS.get_ptr_mut(key).map(|entry| unsafe { &mut *entry })
 }
 
+/// Whether an earlier copy of the program made the entry under `key`, just now: an older one is what a missed end left.
+#[inline(always)]
+pub fn has_just_begun(key: u64, transition: u32) -> bool {
+    const JUST_NS: u64 = 1_000_000_000;
+    match get(key) {
+        Some(entry) => entry.conn.transition == transition && emit::now() - entry.conn.start_ns < JUST_NS,
+        None => false,
+    }
+}
+
 /// Forgets the entry under `key`.
 #[inline(always)]
 pub fn remove(key: u64) {
     let _absent = CONNS.remove(key);
 }
 
+/// Forgets the entry of an ended connection, unless it waits for its accept.
+#[inline(always)]
+pub fn remove_ended(key: u64) {
+    if let Some(entry) = get(key)
+        && entry.conn.flags & flag::CLOSED == 0
+    {
+        remove(key);
+    }
+}
+
+/// Enters under `key` what `fill` finds, unless there is an entry already. Made elsewhere first, so that no other program
+/// sees half of it.
+#[inline(always)]
+pub fn enter(key: u64, fill: impl FnOnce(&mut Conn) -> Result<(), ReadFailed>) {
+    let start_ns = emit::now();
+    let id = id_at(start_ns);
+    if CONNS.insert(id, &BLANK, u64::from(BPF_ANY)).is_err() {
+        emit::count(|counters| &raw mut counters.untracked);
+        return;
+    }
+    if let Some(entry) = get(id) {
+        entry.conn.id = id;
+        entry.conn.start_ns = start_ns;
+        if fill(&mut entry.conn).is_ok() {
+            let _known = CONNS.insert(key, &*entry, u64::from(BPF_NOEXIST));
+        }
+    }
+    remove(id);
+}
+
+/// Tells the end of something that has no entry; `false` if the ring has no room.
+#[inline(always)]
+pub fn tell(kind: u8, fill: impl FnOnce(&mut Conn, &mut Totals)) -> bool {
+    emit::seen(kind);
+    emit::send::<ClosedRecord>(
+        kind,
+        #[inline(always)]
+        |record| {
+            let time_ns = emit::now();
+            emit::header(&mut record.header, kind, time_ns);
+            record.conn = BLANK.conn;
+            record.totals = BLANK.totals;
+            record.conn.id = id_at(time_ns);
+            record.conn.start_ns = time_ns;
+            fill(&mut record.conn, &mut record.totals);
+            Ok(())
+        },
+    )
+}
+
+/// Makes an entry that belongs to no socket, for [`ended_alone`].
+#[inline(always)]
+pub fn begin_alone(role: u8) -> Option<&'static mut Entry> {
+    begin(id_at(emit::now()), role)
+}
+
+/// Flag of an entry whose last record found no room in the ring.
+#[inline(always)]
+fn waiting(kind: u8) -> u16 {
+    if kind == kind::FAILED { flag::FAILED } else { flag::CLOSED }
+}
+
+/// Neither ring nor ledger had room; its bytes are still counted.
+#[inline(always)]
+pub fn lost(kind: u8, role: u8, totals: &Totals) {
+    emit::count(|counters| &raw mut counters.ledger_full[kind as usize]);
+    if kind == kind::CLOSED {
+        let (sent, received) = sock::payload(role, totals);
+        emit::add(sent, |counters| &raw mut counters.lost_sent);
+        emit::add(received, |counters| &raw mut counters.lost_received);
+    }
+}
+
+/// Sends the opened record of a connection that was established just now, or of which that was missed.
+#[inline(always)]
+pub fn opened(entry: &mut Entry) {
+    let time_ns = entry.conn.established_ns;
+    opened_at(entry, time_ns);
+}
+
 /// Sends an opened record; without room in the ring the entry remembers it.
 #[inline(always)]
-pub fn opened(entry: &mut Entry, time_ns: u64) {
+pub fn opened_at(entry: &mut Entry, time_ns: u64) {
     emit::seen(kind::OPENED);
     let sent = emit::send::<OpenedRecord>(kind::OPENED, |record| {
         emit::header(&mut record.header, kind::OPENED, time_ns);
@@ -115,26 +223,41 @@ pub fn opened(entry: &mut Entry, time_ns: u64) {
 /// Sends the last record of a connection; without room in the ring it waits in the ledger under its id.
 #[inline(always)]
 pub fn ended(kind: u8, entry: &mut Entry) {
+    if sent_end(kind, entry) {
+        return;
+    }
+    let flags = entry.conn.flags;
+    entry.conn.flags = flags | waiting(kind);
+    if CONNS.insert(&entry.conn.id, &*entry, u64::from(BPF_ANY)).is_err() {
+        lost(kind, entry.conn.role, &entry.totals);
+    }
+    entry.conn.flags = flags;
+}
+
+/// The same for an entry of [`begin_alone`], which then stays only if it waits.
+#[inline(always)]
+pub fn ended_alone(kind: u8, entry: &mut Entry) {
+    let id = entry.conn.id;
+    if sent_end(kind, entry) {
+        remove(id);
+    } else {
+        entry.conn.flags |= waiting(kind);
+    }
+}
+
+#[inline(always)]
+fn sent_end(kind: u8, entry: &mut Entry) -> bool {
     entry.end_ns = emit::now();
     // Volatile, or the compiler may keep it back until after the record is written, when it is of no use.
     // SAFETY: an integer in the entry.
     unsafe { core::ptr::write_volatile(&raw mut entry.conn.flags, entry.conn.flags | flag::ENDING) };
     emit::seen(kind);
-    let sent = emit::send::<ClosedRecord>(kind, |record| {
+    emit::send::<ClosedRecord>(kind, |record| {
         emit::header(&mut record.header, kind, entry.end_ns);
         record.conn = entry.conn;
         record.totals = entry.totals;
         Ok(())
-    });
-    if sent {
-        return;
-    }
-    let flags = entry.conn.flags;
-    entry.conn.flags = flags | if kind == kind::FAILED { flag::FAILED } else { flag::CLOSED };
-    if CONNS.insert(&entry.conn.id, &*entry, u64::from(BPF_ANY)).is_err() {
-        emit::count(|counters| &raw mut counters.ledger_full[kind as usize]);
-    }
-    entry.conn.flags = flags;
+    })
 }
 
 /// Remembers that the other end of this connection of convis must be left out.

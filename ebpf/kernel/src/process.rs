@@ -18,6 +18,7 @@ pub fn forked(parent: u64, child: u64) {
     emit::send::<Fork>(kind::FORK, |record| {
         emit::header(&mut record.header, kind::FORK, emit::now());
         task::owner_of(child, &mut record.child)?;
+        record.child.vpid = task::vpid(child)?;
         task::owner_of(parent, &mut record.image)?;
         record.parent_tgid = task::parent_tgid(child)?;
         record.reserved = 0;

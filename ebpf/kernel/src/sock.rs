@@ -4,7 +4,7 @@ use core::mem::MaybeUninit;
 
 use crate::kernel::{Block, ReadFailed, offset, read, window_start};
 use crate::layout::{ABSENT, WINDOW_BYTES};
-use crate::wire::{AF_INET, AF_INET6, Address, Conn, Totals};
+use crate::wire::{AF_INET, AF_INET6, Address, Conn, Totals, role};
 
 /// IPPROTO_TCP. MPTCP's own sockets fire the same tracepoints; their subflows are the connections.
 const IPPROTO_TCP: u16 = 6;
@@ -12,10 +12,61 @@ const IPPROTO_TCP: u16 = 6;
 const COMMON_WORDS: usize = 13;
 const WINDOW_WORDS: usize = WINDOW_BYTES as usize / 8;
 
-/// Whether `sk` is a TCP socket.
+/// TCP states, by the kernel's numbers.
+pub mod state {
+    pub const ESTABLISHED: u32 = 1;
+    pub const SYN_SENT: u32 = 2;
+    pub const SYN_RECV: u32 = 3;
+    pub const FIN_WAIT1: u32 = 4;
+    pub const FIN_WAIT2: u32 = 5;
+    pub const CLOSE: u32 = 7;
+    pub const CLOSE_WAIT: u32 = 8;
+    pub const LAST_ACK: u32 = 9;
+    pub const LISTEN: u32 = 10;
+    pub const CLOSING: u32 = 11;
+}
+
+/// Of a TCP socket: whether it belongs to the kernel itself. `None` for any other socket.
 #[inline(always)]
-pub fn is_tcp(sk: u64) -> bool {
-    matches!(read!(sk, sk_protocol, u16), Ok(IPPROTO_TCP))
+pub fn tcp(sk: u64) -> Option<bool> {
+    // Both are next to each other on most kernels.
+    let start = offset!(sk_protocol) & !7;
+    let mut words = MaybeUninit::uninit();
+    let block = Block::<1>::read(&mut words, sk, start).ok()?;
+    if !matches!(block.get(offset!(sk_protocol)), Ok(IPPROTO_TCP)) {
+        return None;
+    }
+    let bit = offset!(sk_kern_sock);
+    if bit == ABSENT {
+        return Some(false);
+    }
+    let byte: u8 = block.get(bit / 8).ok()?;
+    // The kernel makes the subflows of a process's MPTCP socket.
+    Some(byte >> (bit % 8) & 1 == 1 && !is_subflow(sk))
+}
+
+#[inline(always)]
+fn is_subflow(sk: u64) -> bool {
+    offset!(tcp_is_mptcp) != ABSENT && !matches!(read!(sk, tcp_is_mptcp, u8), Ok(0))
+}
+
+/// The state a socket is in.
+#[inline(always)]
+pub fn state(sk: u64) -> Result<u32, ReadFailed> {
+    Ok(u32::from(read!(sk, skc_state, u8)?))
+}
+
+/// Whether the socket that `conn` was told of still has its ports and peer.
+#[inline(always)]
+pub fn is_still(sk: u64, conn: &Conn) -> bool {
+    let (Ok(local), Ok(peer), Ok(address)) =
+        (read!(sk, inet_sport, u16), read!(sk, skc_dport, u16), read!(sk, skc_daddr, u32))
+    else {
+        return false;
+    };
+    local == conn.local_port_be
+        && peer == conn.peer_port_be
+        && (conn.family != AF_INET || address == conn.peer[0] as u32)
 }
 
 /// Whether `sk` is an MPTCP connection, whose subflows are TCP sockets.
@@ -61,21 +112,23 @@ pub fn fill_tuple(sk: u64, conn: &mut Conn) -> Result<(), ReadFailed> {
 }
 
 /// An IPv6 address as a socket has it: words in network byte order.
-type InSocket = [u32; 4];
+pub type InSocket = [u32; 4];
 
 /// Whether an IPv6 address is an IPv4 one in disguise, `::ffff:0:0/96`.
 #[inline(always)]
-fn is_mapped(address: &InSocket) -> bool {
+pub fn is_mapped(address: &InSocket) -> bool {
     address[0] == 0 && address[1] == 0 && address[2] == 0xffff_u32.to_be()
 }
 
+/// An IPv6 address as records have it.
 #[inline(always)]
-fn v6(address: &InSocket) -> Address {
+pub fn v6(address: &InSocket) -> Address {
     [pair(address[0], address[1]), pair(address[2], address[3])]
 }
 
+/// An IPv4 address as records have it.
 #[inline(always)]
-fn v4(address: u32) -> Address {
+pub fn v4(address: u32) -> Address {
     [pair(address, 0), 0]
 }
 
@@ -103,6 +156,7 @@ pub fn fill_totals(sk: u64, old_state: u32, totals: &mut Totals) -> Result<(), R
         totals.sk_err = read!(sk, sk_err, u32)?;
     }
     totals.sk_flags = read!(sk, skc_flags, u32)?;
+    totals.shutdown = read!(sk, sk_shutdown, u8)?;
     totals.old_state = old_state as u8;
     Ok(())
 }
@@ -118,9 +172,27 @@ pub fn fill_role_hints(sk: u64, totals: &mut Totals) -> Result<(), ReadFailed> {
 /// Whether this end's FIN was sent: then an error no longer says how the connection ended.
 #[inline(always)]
 fn after_fin(state: u32) -> bool {
-    const FIN_WAIT1: u32 = 4;
-    const FIN_WAIT2: u32 = 5;
-    const LAST_ACK: u32 = 9;
-    const CLOSING: u32 = 11;
-    matches!(state, FIN_WAIT1 | FIN_WAIT2 | LAST_ACK | CLOSING)
+    matches!(state, state::FIN_WAIT1 | state::FIN_WAIT2 | state::LAST_ACK | state::CLOSING)
+}
+
+/// Whether the process that closed this end did so by a reset: with unread data, or on request.
+#[inline(always)]
+pub fn was_reset_here(totals: &Totals) -> bool {
+    const BOTH: u8 = 3;
+    let state = u32::from(totals.old_state);
+    matches!(state, state::ESTABLISHED | state::CLOSE_WAIT) && totals.sk_err == 0 && totals.shutdown == BOTH
+}
+
+/// Payload bytes of an ended connection, sent and received: without SYN and FIN. User space has the same arithmetic; here
+/// it is for what user space never gets.
+#[inline(always)]
+pub fn payload(role: u8, totals: &Totals) -> (u64, u64) {
+    const SOCK_DONE: u32 = 1 << 1;
+    let syn = u64::from(role == role::CLIENT);
+    let fin = after_fin(u32::from(totals.old_state)) && totals.snd_una == totals.write_seq;
+    let peers_fin = totals.sk_flags & SOCK_DONE != 0;
+    (
+        totals.bytes_acked.saturating_sub(syn + u64::from(fin)),
+        totals.bytes_received.saturating_sub(u64::from(peers_fin)),
+    )
 }

@@ -15,6 +15,19 @@ pub fn current() -> u64 {
     unsafe { bpf_get_current_task() }
 }
 
+/// Process id of the running task.
+#[inline(always)]
+pub fn current_tgid() -> u32 {
+    (bpf_get_current_pid_tgid() >> 32) as u32
+}
+
+/// Whether the running task is a thread of the kernel, which acts for no process.
+#[inline(always)]
+pub fn is_kernels() -> bool {
+    const PF_KTHREAD: u32 = 0x0020_0000;
+    matches!(read!(current(), task_flags, u32), Ok(flags) if flags & PF_KTHREAD != 0)
+}
+
 /// Writes the image that the running task executes.
 #[inline(always)]
 pub fn current_owner(owner: &mut Owner) -> Result<(), ReadFailed> {
@@ -29,7 +42,7 @@ pub fn current_owner(owner: &mut Owner) -> Result<(), ReadFailed> {
     // SAFETY: takes no argument.
     owner.cgroup_id = unsafe { bpf_get_current_cgroup_id() };
     owner.uid = bpf_get_current_uid_gid() as u32;
-    owner.reserved = 0;
+    owner.vpid = 0;
     Ok(())
 }
 
@@ -42,8 +55,33 @@ pub fn owner_of(task: u64, owner: &mut Owner) -> Result<(), ReadFailed> {
     owner.start_ns = read!(leader, task_start_boottime, u64)?;
     owner.cgroup_id = cgroup_id(task)?;
     owner.uid = bpf_get_current_uid_gid() as u32;
-    owner.reserved = 0;
+    owner.vpid = 0;
     Ok(())
+}
+
+/// Writes the image that any task executes, with its own user.
+#[inline(always)]
+pub fn holder_of(task: u64, owner: &mut Owner) -> Result<(), ReadFailed> {
+    owner_of(task, owner)?;
+    owner.uid = read!(read!(task, task_cred, u64)?, cred_uid, u32)?;
+    Ok(())
+}
+
+/// Process id of a task in its own pid namespace; 0 where that is not told.
+#[inline(always)]
+pub fn vpid(task: u64) -> Result<u32, ReadFailed> {
+    /// Bytes of a `upid`, and how deep pid namespaces nest at most.
+    const UPID_BYTES: u64 = 16;
+    const MAX_LEVEL: u32 = 32;
+    if offset!(task_thread_pid) == ABSENT || offset!(pid_level) == ABSENT || offset!(pid_numbers) == ABSENT {
+        return Ok(0);
+    }
+    let pid = read!(task, task_thread_pid, u64)?;
+    let level = read!(pid, pid_level, u32)?;
+    if level > MAX_LEVEL {
+        return Ok(0);
+    }
+    read!(pid.wrapping_add(u64::from(level) * UPID_BYTES), pid_numbers, u32)
 }
 
 /// Process id of a task's parent.

@@ -76,6 +76,14 @@ pub enum BtfError {
         /// Path asked for.
         path: String,
     },
+    /// A single bit was asked for, and the member is not one.
+    #[error("{structure}.{path} is no bit-field of one bit")]
+    NotABit {
+        /// Structure asked for.
+        structure: String,
+        /// Path asked for.
+        path: String,
+    },
     /// The search was given up: far more nesting than any kernel has.
     #[error("{structure}.{path}: the BTF nests too deeply or repeats itself")]
     TooComplex {

@@ -74,7 +74,15 @@ impl<'a> Btf<'a> {
     /// # Errors
     /// The structure or the member is missing, is a bit-field, or lies behind a pointer; or the BTF is malformed.
     pub fn field(&self, structure: &str, path: &str) -> Result<Field, BtfError> {
-        Walk::new(self, structure, path).run()
+        Walk::new(self, structure, path).field()
+    }
+
+    /// Where `structure` has the bit-field `path` of one bit: bits from the start of the structure.
+    ///
+    /// # Errors
+    /// The structure or the member is missing, or is no bit-field of one bit; or the BTF is malformed.
+    pub fn bit(&self, structure: &str, path: &str) -> Result<u32, BtfError> {
+        Walk::new(self, structure, path).bit()
     }
 
     /// Structures and unions of that name that have members, in the order of their numbers.

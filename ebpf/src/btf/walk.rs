@@ -19,40 +19,49 @@ pub(super) struct Walk<'b, 'a> {
     steps: u32,
 }
 
+/// Where a member is, bit-fields included.
+struct Place {
+    /// Bits from the start of the structure.
+    bits: u64,
+    type_id: u32,
+    /// Bits of a bit-field, else 0.
+    width: u32,
+}
+
 impl<'b, 'a> Walk<'b, 'a> {
     pub(super) fn new(btf: &'b Btf<'a>, structure: &'b str, path: &'b str) -> Self {
         Self { btf, structure, path, steps: MAX_STEPS }
     }
 
+    /// Where a field of whole bytes is.
+    pub(super) fn field(&mut self) -> Result<Field, BtfError> {
+        self.first_that(Self::field_in)
+    }
+
+    /// Where a bit-field of one bit is, in bits.
+    pub(super) fn bit(&mut self) -> Result<u32, BtfError> {
+        self.first_that(Self::bit_in)
+    }
+
     /// The first definition that has the field answers; else the first one's error.
-    pub(super) fn run(&mut self) -> Result<Field, BtfError> {
+    fn first_that<T>(
+        &mut self,
+        answer: impl Fn(&mut Self, Type<'a>) -> Result<T, BtfError>,
+    ) -> Result<T, BtfError> {
         let mut error = None;
         for definition in self.btf.definitions(self.structure) {
-            match self.in_definition(definition) {
+            match answer(self, definition) {
                 Err(found @ BtfError::TooComplex { .. }) => return Err(found),
                 Err(found) => error = error.or(Some(found)),
-                Ok(field) => return Ok(field),
+                Ok(found) => return Ok(found),
             }
         }
         Err(error.unwrap_or_else(|| BtfError::MissingStruct { name: self.structure.to_owned() }))
     }
 
-    fn in_definition(&mut self, definition: Type<'a>) -> Result<Field, BtfError> {
-        let (mut bits, mut type_id, mut parent) = (0_u64, definition.id, self.structure);
-        for name in self.path.split('.') {
-            let Some(within) = self.peel(type_id)?.filter(|found| found.kind.has_members()) else {
-                return Err(self.not_a_struct(parent));
-            };
-            let Some((start, member)) = self.find(&within, name, MAX_DEPTH)? else {
-                return Err(self.missing());
-            };
-            if member.bit_field != 0 {
-                return Err(self.bit_field());
-            }
-            bits += start + u64::from(member.bit_offset);
-            (type_id, parent) = (member.type_id, name);
-        }
-        if bits % 8 != 0 || self.peel(type_id)?.is_some_and(|found| !found.fills_its_bytes()) {
+    fn field_in(&mut self, definition: Type<'a>) -> Result<Field, BtfError> {
+        let Place { bits, type_id, width } = self.place_in(definition)?;
+        if width != 0 || bits % 8 != 0 || self.peel(type_id)?.is_some_and(|found| !found.fills_its_bytes()) {
             return Err(self.bit_field());
         }
         let too_large = |_| BtfError::Malformed { id: definition.id, what: "a member of more than 4 GiB" };
@@ -60,6 +69,36 @@ impl<'b, 'a> Walk<'b, 'a> {
             offset: u32::try_from(bits / 8).map_err(too_large)?,
             size: u32::try_from(self.size(type_id)?).map_err(too_large)?,
         })
+    }
+
+    fn bit_in(&mut self, definition: Type<'a>) -> Result<u32, BtfError> {
+        let Place { bits, width, .. } = self.place_in(definition)?;
+        if width != 1 {
+            return Err(BtfError::NotABit {
+                structure: self.structure.to_owned(),
+                path: self.path.to_owned(),
+            });
+        }
+        let too_large = |_| BtfError::Malformed { id: definition.id, what: "a member of more than 512 MiB" };
+        u32::try_from(bits).map_err(too_large)
+    }
+
+    fn place_in(&mut self, definition: Type<'a>) -> Result<Place, BtfError> {
+        let (mut bits, mut type_id, mut parent, mut width) = (0_u64, definition.id, self.structure, 0);
+        for name in self.path.split('.') {
+            if width != 0 {
+                return Err(self.bit_field());
+            }
+            let Some(within) = self.peel(type_id)?.filter(|found| found.kind.has_members()) else {
+                return Err(self.not_a_struct(parent));
+            };
+            let Some((start, member)) = self.find(&within, name, MAX_DEPTH)? else {
+                return Err(self.missing());
+            };
+            bits += start + u64::from(member.bit_offset);
+            (type_id, parent, width) = (member.type_id, name, member.bit_field);
+        }
+        Ok(Place { bits, type_id, width })
     }
 
     /// The member of that name, and the bits from the start of `within` to the anonymous structure it is in.

@@ -68,9 +68,9 @@ async fn sinks_deliver_and_count() {
     assert_eq!(
         sent,
         [
-            ("otlp".to_owned(), Signal::Events, 4),
+            ("otlp".to_owned(), Signal::Events, samples::EVENTS),
             ("otlp".to_owned(), Signal::Metrics, 6),
-            ("otlp/2".to_owned(), Signal::Events, 4),
+            ("otlp/2".to_owned(), Signal::Events, samples::EVENTS),
         ]
     );
     assert_eq!(snapshots(&sinks).iter().map(|(_, _, stats)| stats.retries).sum::<u64>(), 1);
@@ -90,7 +90,7 @@ async fn a_stop_with_a_dead_receiver_is_quick_and_counted() {
     assert!(runners.stop(begin + Duration::from_mins(1)).await.is_empty());
     assert!(begin.elapsed() < Duration::from_secs(20));
     let (_, _, stats) = &snapshots(&sinks)[0];
-    assert_eq!((stats.accepted, stats.dropped_for(DropReason::Shutdown)), (4, 4));
+    assert_eq!((stats.accepted, stats.dropped_for(DropReason::Shutdown)), (samples::EVENTS, samples::EVENTS));
 }
 
 /// Scenario: the second sink cannot be built.
@@ -114,5 +114,5 @@ async fn lanes_end_when_their_sinks_are_gone() {
     let stats = sinks[0].stats();
     drop(sinks);
     assert!(runners.failed().await.is_none());
-    assert_eq!(stats[0].stats.snapshot().sent, 4);
+    assert_eq!(stats[0].stats.snapshot().sent, samples::EVENTS);
 }

@@ -14,6 +14,8 @@ use super::value::Value;
 pub enum EventName {
     /// Established (client) or accepted (server).
     Opened,
+    /// Bytes moved since its last event.
+    Updated,
     /// Final, with totals.
     Closed,
     /// An attempt ended without being established.
@@ -22,12 +24,13 @@ pub enum EventName {
 
 impl EventName {
     /// All names, in the order of a connection's life.
-    pub const ALL: [Self; 3] = [Self::Opened, Self::Closed, Self::Failed];
+    pub const ALL: [Self; 4] = [Self::Opened, Self::Updated, Self::Closed, Self::Failed];
 
     /// The OTLP `event_name`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Opened => "convis.tcp.connection.opened",
+            Self::Updated => "convis.tcp.connection.updated",
             Self::Closed => "convis.tcp.connection.closed",
             Self::Failed => "convis.tcp.connection.failed",
         }
@@ -37,6 +40,7 @@ impl EventName {
     pub const fn short(self) -> &'static str {
         match self {
             Self::Opened => "opened",
+            Self::Updated => "updated",
             Self::Closed => "closed",
             Self::Failed => "failed",
         }
@@ -219,6 +223,8 @@ pub struct Connection {
     pub preexisting: bool,
     /// A server's end that ended without ever being accepted.
     pub never_accepted: bool,
+    /// A socket of the kernel itself, such as of a network file system: no process owns it.
+    pub kernel_owned: bool,
 }
 
 impl Connection {
@@ -256,7 +262,7 @@ pub struct Totals {
     pub bytes_sent: u64,
     /// Payload bytes that arrived in order.
     pub bytes_received: u64,
-    /// Payload bytes still queued or in flight at the end.
+    /// Payload bytes in flight, at the end or as of now.
     pub bytes_unacked: u64,
     /// Segments sent, retransmissions included.
     pub segments_sent: u32,
@@ -268,13 +274,33 @@ pub struct Totals {
     pub rtt: Option<Duration>,
 }
 
+/// A process that closed an end which it does not own: the descriptor was handed on or inherited.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closer {
+    /// Process id in the initial pid namespace.
+    pub pid: u32,
+    /// Base name of its executable, when known.
+    pub name: Option<String>,
+}
+
 /// What an event says beyond the connection itself.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Detail {
     /// The connection is usable.
     Opened {
         /// From the first segment to established; clients only.
         handshake: Option<Duration>,
+    },
+    /// Bytes moved.
+    Updated {
+        /// Totals so far.
+        totals: Totals,
+        /// Since established; `None` when the beginning was not seen.
+        duration: Option<Duration>,
+        /// Payload bytes sent since the connection's last event.
+        sent_delta: u64,
+        /// Payload bytes received since the connection's last event.
+        received_delta: u64,
     },
     /// The connection ended.
     Closed {
@@ -284,6 +310,8 @@ pub enum Detail {
         duration: Option<Duration>,
         /// The first cause.
         reason: CloseReason,
+        /// Who closed this end, if it was not the owner.
+        closer: Option<Box<Closer>>,
     },
     /// The attempt ended without being established.
     Failed {
@@ -326,6 +354,7 @@ impl Event {
     pub const fn name(&self) -> EventName {
         match self.detail {
             Detail::Opened { .. } => EventName::Opened,
+            Detail::Updated { .. } => EventName::Updated,
             Detail::Closed { .. } => EventName::Closed,
             Detail::Failed { .. } => EventName::Failed,
         }
@@ -336,6 +365,7 @@ impl Event {
         match self.detail {
             Detail::Failed { error: ConnectError::Cancelled, .. }
             | Detail::Opened { .. }
+            | Detail::Updated { .. }
             | Detail::Closed { .. } => SEVERITY_INFO,
             Detail::Failed { .. } => SEVERITY_WARN,
         }
@@ -370,13 +400,22 @@ impl Event {
         if connection.never_accepted {
             visit("convis.connection.accepted", Value::Bool(false));
         }
+        if connection.kernel_owned {
+            visit("convis.connection.kernel_owned", Value::Bool(true));
+        }
         self.detail.visit(visit);
+    }
+
+    /// Name of the owner for people: the executable, `kernel`, or `?`.
+    pub(crate) fn owner_name(&self) -> &str {
+        let unnamed = if self.connection.kernel_owned { "kernel" } else { "?" };
+        self.resource.text("process.executable.name").unwrap_or(unnamed)
     }
 
     /// The one line that says this event to a person; the body of its log record.
     pub fn display_line(&self) -> impl fmt::Display + '_ {
         let connection = &self.connection;
-        let who = self.resource.text("process.executable.name").unwrap_or("?");
+        let who = self.owner_name();
         let arrow = match connection.role {
             Some(Role::Client) => "->",
             Some(Role::Server) => "<-",
@@ -384,8 +423,13 @@ impl Event {
         };
         fmt::from_fn(move |f| {
             write!(f, "{who} {} {arrow} {} ", connection.local, connection.peer)?;
-            match self.detail {
+            match &self.detail {
                 Detail::Opened { .. } => f.write_str("opened"),
+                Detail::Updated { totals, .. } => write!(
+                    f,
+                    "open, sent {} B received {} B so far",
+                    totals.bytes_sent, totals.bytes_received
+                ),
                 Detail::Closed { totals, reason, .. } => write!(
                     f,
                     "closed ({}) sent {} B received {} B",
@@ -407,12 +451,26 @@ impl Detail {
                     visit("convis.tcp.handshake.duration", seconds(*handshake));
                 }
             }
-            Self::Closed { totals, duration, reason } => {
+            Self::Updated { totals, duration, sent_delta, received_delta } => {
+                if let Some(duration) = duration {
+                    visit("convis.connection.duration", seconds(*duration));
+                }
+                totals.visit(&mut visit);
+                visit("convis.bytes.sent.delta", count(*sent_delta));
+                visit("convis.bytes.received.delta", count(*received_delta));
+            }
+            Self::Closed { totals, duration, reason, closer } => {
                 if let Some(duration) = duration {
                     visit("convis.connection.duration", seconds(*duration));
                 }
                 totals.visit(&mut visit);
                 visit("convis.close.reason", Value::Str(reason.as_str()));
+                if let Some(closer) = closer {
+                    visit("convis.closing.process.pid", Value::Int(closer.pid.into()));
+                    if let Some(name) = &closer.name {
+                        visit("convis.closing.process.executable.name", Value::Str(name));
+                    }
+                }
             }
             Self::Failed { error, duration } => {
                 visit("convis.connection.duration", seconds(*duration));

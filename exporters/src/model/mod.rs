@@ -7,8 +7,8 @@ pub mod resource;
 pub mod value;
 
 pub use event::{
-    Attribution, CloseReason, ConnectError, Connection, Detail, Event, EventBatch, EventName, PeerNetwork,
-    Role, Totals,
+    Attribution, CloseReason, Closer, ConnectError, Connection, Detail, Event, EventBatch, EventName,
+    PeerNetwork, Role, Totals,
 };
 pub use metric::{
     Descriptor, Histogram, Instrument, Metric, MetricBatch, MetricResource, Number, Point, PointValue,

@@ -1,9 +1,9 @@
 //! Events as aligned lines for people.
 //!
 //! ```text
-//! TIME          EVENT   PROCESS               DIRECTION         PEER                      BYTES OUT / IN  ...
-//! 14:03:07.123  opened  curl[4711]            -> connect        93.184.216.34:443
-//! 14:03:07.124  opened  nginx[812]            <- accept :443    10.0.0.7:51234
+//! TIME          EVENT    PROCESS               DIRECTION         PEER                      BYTES OUT / IN  ...
+//! 14:03:07.123  opened   curl[4711]            -> connect        93.184.216.34:443
+//! 14:03:07.124  opened   nginx[812]            <- accept :443    10.0.0.7:51234
 //! ```
 //! A client's peer is what it connected to; a server's line has its own port before the peer that came to it.
 
@@ -11,13 +11,13 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::text::{bytes, cell, duration, elided, endpoint, printable};
-use crate::model::{CloseReason, ConnectError, Detail, Event, Resource, Role, Value};
+use crate::model::{CloseReason, Closer, ConnectError, Detail, Event, Role, Value};
 use crate::settings::OutputStyle;
 
 /// Titles and widths; the last column is as wide as it needs.
 const COLUMNS: [(&str, usize); 8] = [
     ("TIME", 12),
-    ("EVENT", 6),
+    ("EVENT", 7),
     ("PROCESS", 20),
     ("DIRECTION", 16),
     ("PEER", 24),
@@ -72,18 +72,18 @@ impl Table {
     }
 
     fn line(&self, event: &Event, text: &mut String) {
-        let (moved, lasted, ending) = outcome(event.detail);
+        let (moved, lasted, ending) = outcome(&event.detail);
         let cells = [
             &self.time(event.time_unix_nanos),
             event.name().short(),
-            &process(&event.resource),
+            &process(event),
             &direction(event),
             &endpoint(event.connection.peer, PEER_WIDTH),
             &moved,
             &lasted,
-            ending,
+            &ending,
         ];
-        row(cells, self.style.colour.then(|| colour(event.detail)), text);
+        row(cells, self.style.colour.then(|| colour(&event.detail)), text);
     }
 
     fn time(&self, unix_nanos: u64) -> String {
@@ -108,32 +108,52 @@ fn row(cells: [&str; COLUMNS.len()], event_colour: Option<&str>, text: &mut Stri
     text.push('\n');
 }
 
-const fn colour(detail: Detail) -> &'static str {
+const fn colour(detail: &Detail) -> &'static str {
     match detail {
         Detail::Opened { .. } => GREEN,
+        Detail::Updated { .. } => PLAIN,
         Detail::Closed { .. } => DIM,
         Detail::Failed { error: ConnectError::Cancelled, .. } => YELLOW,
         Detail::Failed { .. } => RED,
     }
 }
 
-/// What was moved, how long it lasted, and how it ended.
-fn outcome(detail: Detail) -> (String, String, &'static str) {
+/// What was moved, how long it lasted, and how it ended or goes on.
+fn outcome(detail: &Detail) -> (String, String, String) {
+    let moved = |sent, received| format!("{} / {}", bytes(sent), bytes(received));
     match detail {
-        Detail::Opened { .. } => (String::new(), String::new(), ""),
-        Detail::Closed { totals, duration: lasted, reason } => (
-            format!("{} / {}", bytes(totals.bytes_sent), bytes(totals.bytes_received)),
+        Detail::Opened { .. } => Default::default(),
+        Detail::Updated { totals, duration: lasted, sent_delta, received_delta } => (
+            moved(totals.bytes_sent, totals.bytes_received),
             lasted.map(duration).unwrap_or_default(),
-            close_reason(reason),
+            format!("open, +{}", moved(*sent_delta, *received_delta)),
         ),
-        Detail::Failed { error, duration: lasted } => (String::new(), duration(lasted), failure(error)),
+        Detail::Closed { totals, duration: lasted, reason, closer } => (
+            moved(totals.bytes_sent, totals.bytes_received),
+            lasted.map(duration).unwrap_or_default(),
+            ending(*reason, closer.as_deref()),
+        ),
+        Detail::Failed { error, duration: lasted } => {
+            (String::new(), duration(*lasted), failure(*error).to_owned())
+        }
     }
 }
 
+/// The reason, and who closed this end if it was not the owner.
+fn ending(reason: CloseReason, closer: Option<&Closer>) -> String {
+    let Some(closer) = closer else {
+        return close_reason(reason).to_owned();
+    };
+    let here =
+        if matches!(reason, CloseReason::LocalClose | CloseReason::LocalReset) { "" } else { ", here" };
+    let name = printable(closer.name.as_deref().unwrap_or("?"));
+    format!("{}{here} by {name}[{}]", close_reason(reason), closer.pid)
+}
+
 /// `name[pid]`; a long name loses its middle, never the pid.
-fn process(resource: &Resource) -> String {
-    let name = printable(resource.text("process.executable.name").unwrap_or("?"));
-    let pid = match resource.get("process.pid") {
+fn process(event: &Event) -> String {
+    let name = printable(event.owner_name());
+    let pid = match event.resource.get("process.pid") {
         Some(Value::Int(pid)) => format!("[{pid}]"),
         _ => String::new(),
     };

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    Attribution, CloseReason, ConnectError, Connection, Descriptor, Detail, Event, EventBatch, Histogram,
-    Instrument, Metric, MetricBatch, MetricResource, OwnedValue, Point, PointValue, Resource, Role, Totals,
+    Attribution, CloseReason, Closer, ConnectError, Connection, Descriptor, Detail, Event, EventBatch,
+    Histogram, Instrument, Metric, MetricBatch, MetricResource, OwnedValue, Point, PointValue, Resource,
+    Role, Totals,
 };
 
+/// Number of [`events`].
+pub(crate) const EVENTS: u64 = 7;
 /// 2026-11-24T10:00:00.123456789Z
 pub(crate) const TIME: u64 = 1_795_514_400_123_456_789;
 
@@ -19,6 +22,10 @@ pub(crate) fn process(name: &str, pid: u32) -> Arc<Resource> {
         .with("process.pid", pid)
         .with("service.name", name);
     Arc::new(resource.build())
+}
+
+pub(crate) fn host() -> Arc<Resource> {
+    Arc::new(Resource::builder().with("host.name", "node-1").with("service.name", "host").build())
 }
 
 pub(crate) fn in_pod(name: &str, pid: u32) -> Arc<Resource> {
@@ -47,6 +54,7 @@ pub(crate) fn event(resource: &Arc<Resource>, role: Option<Role>, ends: [&str; 2
             attribution: Attribution::Kernel,
             preexisting: role.is_none(),
             never_accepted: false,
+            kernel_owned: false,
         },
         detail,
     }
@@ -65,17 +73,45 @@ pub(crate) fn closed(bytes_sent: u64, bytes_received: u64) -> Detail {
         },
         duration: Some(Duration::from_micros(12_345)),
         reason: CloseReason::PeerClose,
+        closer: None,
     }
 }
 
-/// A client, a server in a pod, a failure over IPv6 and an end of unknown beginning; two of one Resource, not in a row.
+/// Totals so far are those of [`closed`] with these bytes; the last event was at nothing sent and 40 received.
+pub(crate) fn updated(bytes_sent: u64, bytes_received: u64) -> Detail {
+    let Detail::Closed { totals, .. } = closed(bytes_sent, bytes_received) else {
+        unreachable!("a closed event is one");
+    };
+    Detail::Updated {
+        totals,
+        duration: Some(Duration::from_mins(1)),
+        sent_delta: bytes_sent,
+        received_delta: bytes_received - 40,
+    }
+}
+
+/// A client, a server in a pod, a failure over IPv6 and an end of unknown beginning; one that is still open, one that
+/// another process closed, and one of the kernel. Those of one Resource are not in a row.
 pub(crate) fn events() -> Arc<EventBatch> {
     let curl = process("curl", 4711);
     let nginx = in_pod("nginx", 812);
     let out = ["10.0.0.2:53412", "93.184.216.34:443"];
     let opened = Detail::Opened { handshake: Some(Duration::from_micros(412)) };
     let refused = Detail::Failed { error: ConnectError::Refused, duration: Duration::from_millis(2) };
-    let unknown = Detail::Closed { totals: Totals::default(), duration: None, reason: CloseReason::Unknown };
+    let unknown = Detail::Closed {
+        totals: Totals::default(),
+        duration: None,
+        reason: CloseReason::Unknown,
+        closer: None,
+    };
+    let mut handed_on = closed(7, 8);
+    if let Detail::Closed { closer, .. } = &mut handed_on {
+        *closer = Some(Box::new(Closer { pid: 99, name: Some("sh".to_owned()) }));
+    }
+    let mut in_kernel =
+        event(&host(), Some(Role::Client), ["10.0.0.2:988", "10.0.0.9:2049"], updated(10, 50));
+    in_kernel.connection.kernel_owned = true;
+    in_kernel.connection.attribution = Attribution::Unknown;
     let events = vec![
         event(&curl, Some(Role::Client), out, opened),
         event(&nginx, Some(Role::Server), ["10.0.0.2:443", "10.0.0.7:51234"], closed(1_200_000, 340)),
@@ -86,6 +122,9 @@ pub(crate) fn events() -> Arc<EventBatch> {
             refused,
         ),
         event(&nginx, None, ["127.0.0.1:9000", "127.0.0.1:40001"], unknown),
+        event(&nginx, Some(Role::Server), ["10.0.0.2:443", "10.0.0.7:51235"], updated(1_200_000, 340)),
+        event(&curl, Some(Role::Client), out, handed_on),
+        in_kernel,
     ];
     Arc::new(EventBatch { events })
 }

@@ -31,6 +31,8 @@ pub struct Image {
 pub struct Process {
     /// Process id in the initial pid namespace.
     pub pid: u32,
+    /// Process id in its own pid namespace, where it differs.
+    pub vpid: Option<u32>,
     /// Its parent's.
     pub parent_pid: u32,
     /// Start, in ticks of [`TICK_NS`] since boot.
@@ -61,6 +63,7 @@ impl Process {
     pub fn new(pid: u32, parent_pid: u32, start_ticks: u64, exec_seq: Option<u32>, image: Rc<Image>) -> Self {
         Self {
             pid,
+            vpid: None,
             parent_pid,
             start_ticks,
             exec_seq: Cell::new(exec_seq),
@@ -68,6 +71,13 @@ impl Process {
             group: RefCell::default(),
             resource: RefCell::default(),
         }
+    }
+
+    /// With the process id of its own pid namespace, if that is known.
+    #[must_use]
+    pub fn with_vpid(mut self, vpid: Option<u32>) -> Self {
+        self.vpid = vpid.filter(|vpid| *vpid != self.pid);
+        self
     }
 
     /// Whether `owner` is this process, running this image.
@@ -100,6 +110,7 @@ impl Process {
         let instance = instance_id(&[host_id, "", self.image.identity(), &pid, &created]);
         let builder = Resource::builder()
             .with("process.pid", self.pid)
+            .with_opt("process.vpid", self.vpid)
             .with("process.parent_pid", self.parent_pid)
             .with("process.creation.time", created)
             .with("process.owner", &*describer.users.name(uid))

@@ -25,7 +25,15 @@ pub(super) fn one(root: &Path, pid: u32) -> Option<Process> {
     let directory = root.join(pid.to_string());
     let stat = Stat::from_file(directory.join("stat")).ok()?;
     let image = Rc::new(image(&directory, &stat));
-    Some(Process::new(pid, stat.ppid.unsigned_abs(), stat.starttime, None, image))
+    let process = Process::new(pid, stat.ppid.unsigned_abs(), stat.starttime, None, image);
+    Some(process.with_vpid(vpid(&directory.join("status"))))
+}
+
+/// The process id in the innermost pid namespace: the last one of `NSpid`.
+fn vpid(status: &Path) -> Option<u32> {
+    let status = std::fs::read_to_string(status).ok()?;
+    let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+    ids.split_whitespace().next_back()?.parse().ok()
 }
 
 fn image(directory: &Path, stat: &Stat) -> Image {
@@ -64,8 +72,8 @@ mod tests {
         assert!(all(Path::new("/proc")).unwrap().iter().any(|found| found.pid == own.pid));
     }
 
-    /// Scenario: a process whose executable was removed, and one that is a kernel thread.
-    /// Guarantees: the path without the kernel's note; the thread's own name.
+    /// Scenario: a process in a pid namespace whose executable was removed, and one that is a kernel thread.
+    /// Guarantees: the path without the kernel's note, the id it has inside if that is another; the thread's own name.
     #[test]
     fn reads_what_is_left() {
         let root = tempfile::tempdir().unwrap();
@@ -76,10 +84,14 @@ mod tests {
         let thread = one(root.path(), 7).unwrap();
         assert_eq!((thread.image.name.as_str(), thread.image.path.as_deref()), ("kworker/0:1", None));
         assert_eq!((thread.parent_pid, thread.start_ticks, &thread.image.command), (2, 22, &None));
+        assert_eq!(thread.vpid, None);
         std::os::unix::fs::symlink("/opt/app (deleted)", directory.join("exe")).unwrap();
         std::fs::write(directory.join("cmdline"), b"app\0--secret\0").unwrap();
+        std::fs::write(directory.join("status"), "Name:\tapp\nNSpid:\t7\t31\t2\nThreads:\t1\n").unwrap();
         let gone = one(root.path(), 7).unwrap();
         assert_eq!((gone.image.name.as_str(), gone.image.path.as_deref()), ("app", Some("/opt/app")));
-        assert_eq!(gone.image.command.as_deref(), Some("app"));
+        assert_eq!((gone.image.command.as_deref(), gone.vpid), (Some("app"), Some(2)));
+        std::fs::write(directory.join("status"), "NSpid:\t7\n").unwrap();
+        assert_eq!(one(root.path(), 7).unwrap().vpid, None);
     }
 }

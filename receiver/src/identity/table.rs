@@ -93,9 +93,23 @@ impl ProcessTable {
         if let Some(known) = self.known(owner) {
             return known;
         }
-        let found = procfs::one(&self.root, owner.tgid).filter(|process| process.started_as(owner));
-        let image = found.map_or_else(Rc::default, |process| process.image);
-        self.insert_owner(owner, 0, image)
+        match procfs::one(&self.root, owner.tgid).filter(|process| process.started_as(owner)) {
+            Some(found) => {
+                found.exec_seq.set(Some(owner.exec_seq));
+                self.insert(found)
+            }
+            None => self.insert_owner(owner, 0, Rc::default()),
+        }
+    }
+
+    /// Name of the executable that the process with this id runs, unless it began after `before_ns`.
+    pub fn name_of(&self, pid: u32, before_ns: u64) -> Option<String> {
+        let began_in_time = |process: &Process| process.start_ticks <= before_ns / TICK_NS;
+        let name = match self.by_pid.get(&pid) {
+            Some(slot) => began_in_time(&slot.current).then(|| slot.current.image.name.clone()),
+            None => procfs::one(&self.root, pid).filter(began_in_time).map(|found| found.image.name.clone()),
+        };
+        name.filter(|name| !name.is_empty())
     }
 
     fn known(&self, owner: &Owner) -> Option<Rc<Process>> {
@@ -125,10 +139,19 @@ impl ProcessTable {
 
     fn insert_owner(&mut self, owner: &Owner, parent_pid: u32, image: Rc<Image>) -> Rc<Process> {
         let start_ticks = owner.start_ns / TICK_NS;
-        self.insert(Process::new(owner.tgid, parent_pid, start_ticks, Some(owner.exec_seq), image))
+        let process = Process::new(owner.tgid, parent_pid, start_ticks, Some(owner.exec_seq), image);
+        let vpid = if owner.vpid == 0 { self.vpid(owner) } else { Some(owner.vpid) };
+        self.insert(process.with_vpid(vpid))
     }
 
-    /// The newest image becomes the current one; an older one of the same process is kept beside it.
+    /// Only a fork tells it; an exec does not change it.
+    fn vpid(&self, owner: &Owner) -> Option<u32> {
+        let slot = self.by_pid.get(&owner.tgid)?;
+        slot.current.vpid.filter(|_| slot.current.started_as(owner))
+    }
+
+    /// The newest image becomes the current one; an older one of the same process is kept beside it. A process that another
+    /// one has followed under its id is not kept.
     fn insert(&mut self, process: Process) -> Rc<Process> {
         let process = Rc::new(process);
         let new = Slot { current: Rc::clone(&process), earlier: VecDeque::new() };
@@ -140,7 +163,7 @@ impl ProcessTable {
             let previous = std::mem::replace(&mut slot.current, Rc::clone(&process));
             slot.earlier.push_front(previous);
             slot.earlier.truncate(EARLIER_IMAGES);
-        } else {
+        } else if slot.current.start_ticks < process.start_ticks {
             *slot = new;
         }
         process
@@ -152,7 +175,7 @@ mod tests {
     use super::*;
 
     fn owner(tgid: u32, start_ns: u64, exec_seq: u32) -> Owner {
-        Owner { tgid, exec_seq, start_ns, cgroup_id: 1, uid: 0, reserved: 0 }
+        Owner { tgid, exec_seq, start_ns, cgroup_id: 1, uid: 0, vpid: 0 }
     }
 
     fn exec(owner: Owner, name: &str) -> record::Image {
@@ -221,6 +244,35 @@ mod tests {
         table.executed(&exec(owner(20, 3 * TICK_NS + 17, 10), "new"));
         assert_eq!(table.find(&before).image.name, "old");
         assert_eq!(table.find(&owner(20, 3 * TICK_NS + 17, 10)).image.name, "new");
+    }
+
+    /// Scenario: a process forks in a pid namespace, and its child runs another image; a process in none.
+    /// Guarantees: the child's id inside is known from its fork on, and shown only where it differs.
+    #[test]
+    fn a_child_keeps_its_inner_id() {
+        let mut table = table();
+        table.executed(&exec(owner(10, 5, 1), "sh"));
+        table.forked(&Owner { vpid: 7, ..owner(11, 50 * TICK_NS, 1) }, &owner(10, 5, 1), 10);
+        assert_eq!(table.find(&owner(11, 50 * TICK_NS, 1)).vpid, Some(7));
+        table.executed(&exec(owner(11, 50 * TICK_NS, 2), "curl"));
+        assert_eq!(table.find(&owner(11, 50 * TICK_NS, 2)).vpid, Some(7));
+        table.executed(&exec(owner(11, 90 * TICK_NS, 1), "reuses the id"));
+        assert_eq!(table.find(&owner(11, 90 * TICK_NS, 1)).vpid, None);
+        table.forked(&Owner { vpid: 12, ..owner(12, 60 * TICK_NS, 1) }, &owner(10, 5, 1), 10);
+        assert_eq!(table.find(&owner(12, 60 * TICK_NS, 1)).vpid, None);
+    }
+
+    /// Scenario: a process is asked for after another one has its id.
+    /// Guarantees: the old one does not take the new one's place; a closing process is not named after it.
+    #[test]
+    fn a_late_question_replaces_nobody() {
+        let mut table = table();
+        table.executed(&exec(owner(10, 7 * TICK_NS, 1), "new"));
+        assert_eq!(table.find(&owner(10, 2 * TICK_NS, 1)).image.name, "");
+        assert_eq!(table.find(&owner(10, 7 * TICK_NS, 1)).image.name, "new");
+        assert_eq!(table.name_of(10, 8 * TICK_NS).as_deref(), Some("new"));
+        assert_eq!(table.name_of(10, 6 * TICK_NS), None);
+        assert_eq!(table.name_of(99, 8 * TICK_NS), None);
     }
 
     /// Scenario: nobody told of a process and it is gone.

@@ -1,9 +1,25 @@
-//! Where the programs are attached: one table of hooks, each with its alternatives, the best first.
+//! Where the programs are attached: one table of hooks, each with its ways, the best first.
 
-use aya::Ebpf;
-use aya::programs::{Program, ProgramError, RawTracePoint, TracePoint};
+use std::any::Any;
+
+use aya::programs::{FEntry, FExit, KProbe, Program, ProgramError, RawTracePoint, TracePoint};
+use aya::{Btf, Ebpf};
 
 use super::LoadError;
+
+/// `--probes`: which ways are tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Probes {
+    /// The best that this kernel offers, hook by hook.
+    #[default]
+    Auto,
+    /// Trampolines at the entry and exit of kernel functions.
+    Fentry,
+    /// Breakpoints at the entry and exit of kernel functions.
+    Kprobe,
+    /// Tracepoints only.
+    Tracepoint,
+}
 
 /// How a program is attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +28,12 @@ pub enum Attach {
     RawTracepoint(&'static str),
     /// To a tracepoint by category and name; needs tracefs.
     Tracepoint(&'static str, &'static str),
+    /// To the entry of a kernel function.
+    Fentry(&'static str),
+    /// To the exit of a kernel function.
+    Fexit(&'static str),
+    /// To the entry or, by the program's kind, the return of a kernel function.
+    Kprobe(&'static str),
 }
 
 /// A program and its place.
@@ -23,13 +45,56 @@ pub struct Probe {
     pub attach: Attach,
 }
 
+/// A set of programs that belong together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Way {
+    /// The plan that it belongs to; `None` belongs to every plan.
+    pub plan: Option<Probes>,
+    /// What it is, in a few words.
+    pub name: &'static str,
+    /// All of them are attached, in this order.
+    pub probes: &'static [Probe],
+}
+
+impl Way {
+    /// Whether it is tried under `probes`.
+    pub fn is_of(&self, probes: Probes) -> bool {
+        probes == Probes::Auto || self.plan.is_none_or(|plan| plan == probes)
+    }
+}
+
 /// Something convis must see, and the ways to see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hook {
-    /// What it shows, in a few words.
-    pub what: &'static str,
-    /// Each alternative is a set of programs that belong together; the first that this kernel takes is used.
-    pub alternatives: &'static [&'static [Probe]],
+    /// Which.
+    pub what: What,
+    /// The best first.
+    pub ways: &'static [Way],
+}
+
+/// What hooks show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum What {
+    /// Fork, exec, exit.
+    Processes,
+    /// Every change of a connection's state.
+    States,
+    /// Who accepts.
+    Accepts,
+    /// Attempts that fail without a segment.
+    Unsent,
+}
+
+impl What {
+    /// In a few words.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Processes => "process life",
+            Self::States => "connection states",
+            Self::Accepts => "who accepts",
+            Self::Unsent => "attempts without a segment",
+        }
+    }
 }
 
 const fn raw(program: &'static str, tracepoint: &'static str) -> Probe {
@@ -40,63 +105,172 @@ const fn syscall(program: &'static str, name: &'static str) -> Probe {
     Probe { program, attach: Attach::Tracepoint("syscalls", name) }
 }
 
-/// Every hook, in the order of attachment. Processes come first, so that no connection's owner is older than its cache.
-pub const HOOKS: &[Hook] = &[
-    Hook {
-        what: "process life",
-        alternatives: &[&[
+const fn kprobe(program: &'static str, function: &'static str) -> Probe {
+    Probe { program, attach: Attach::Kprobe(function) }
+}
+
+const fn fentry(program: &'static str, function: &'static str) -> Probe {
+    Probe { program, attach: Attach::Fentry(function) }
+}
+
+const fn state(program: &'static str) -> Probe {
+    raw(program, "inet_sock_set_state")
+}
+
+/// Copies of the state program, in the order in which they must run.
+const STATES: [Probe; 4] =
+    [state("state_change_0"), state("state_change_1"), state("state_change_2"), state("state_change_3")];
+
+/// Two copies: a packet's interrupt can come while a task runs the first, and interrupts do not nest.
+const TWO_STATES: &[Probe] = STATES.split_at(2).0;
+
+/// Fork, exec and exit, processes first, so that no connection's owner is older than its cache.
+pub const PROCESSES: Hook = Hook {
+    what: What::Processes,
+    ways: &[Way {
+        plan: None,
+        name: "raw tracepoints sched_process_fork, sched_process_exec, sched_process_exit",
+        probes: &[
             raw("process_fork", "sched_process_fork"),
             raw("process_exec", "sched_process_exec"),
             raw("process_exit", "sched_process_exit"),
-        ]],
-    },
-    Hook {
-        what: "who accepts",
-        alternatives: &[&[
-            syscall("accept_return", "sys_exit_accept"),
-            syscall("accept4_return", "sys_exit_accept4"),
-        ]],
-    },
-    Hook { what: "connection states", alternatives: &[&[raw("state_change", "inet_sock_set_state")]] },
-];
+        ],
+    }],
+};
 
-/// Attaches the first alternative of `hook` that the kernel takes.
+/// Who accepts. The exit of the system call is the last resort: it slows every system call of the host a little.
+pub const ACCEPTS: Hook = Hook {
+    what: What::Accepts,
+    ways: &[
+        Way {
+            plan: Some(Probes::Fentry),
+            name: "fentry security_sock_graft",
+            probes: &[
+                fentry("accept_fentry", "security_sock_graft"),
+                fentry("accept_fentry_1", "security_sock_graft"),
+            ],
+        },
+        Way {
+            plan: Some(Probes::Kprobe),
+            name: "kprobe security_sock_graft",
+            probes: &[kprobe("accept_kprobe", "security_sock_graft")],
+        },
+        Way {
+            plan: Some(Probes::Kprobe),
+            name: "kretprobe inet_csk_accept",
+            probes: &[kprobe("accept_kretprobe", "inet_csk_accept")],
+        },
+        Way {
+            plan: Some(Probes::Tracepoint),
+            name: "tracepoints sys_exit_accept, sys_exit_accept4",
+            probes: &[
+                syscall("accept_return", "sys_exit_accept"),
+                syscall("accept_return", "sys_exit_accept4"),
+            ],
+        },
+    ],
+};
+
+/// Attempts that never leave CLOSE.
+pub const UNSENT: Hook = Hook {
+    what: What::Unsent,
+    ways: &[
+        Way {
+            plan: Some(Probes::Fentry),
+            name: "fexit __inet_stream_connect",
+            probes: &[Probe { program: "connect_fexit", attach: Attach::Fexit("__inet_stream_connect") }],
+        },
+        Way {
+            plan: Some(Probes::Kprobe),
+            name: "kprobes and kretprobes tcp_v4_connect, tcp_v6_connect",
+            probes: &[
+                kprobe("connect_kretprobe", "tcp_v4_connect"),
+                kprobe("connect_kretprobe", "tcp_v6_connect"),
+                kprobe("connect_kprobe", "tcp_v4_connect"),
+                kprobe("connect_kprobe", "tcp_v6_connect"),
+            ],
+        },
+        Way {
+            plan: Some(Probes::Tracepoint),
+            name: "tracepoint sys_exit_connect",
+            probes: &[syscall("connect_return", "sys_exit_connect")],
+        },
+    ],
+};
+
+/// The spine: every change of a connection's state.
+pub const STATES_TWICE: Hook = Hook {
+    what: What::States,
+    ways: &[Way { plan: None, name: "raw tracepoint inet_sock_set_state, 2 copies", probes: TWO_STATES }],
+};
+
+/// The spine where tracepoints are preemptible, so that a task can also be interrupted by other tasks.
+pub const STATES_PREEMPTIBLE: Hook = Hook {
+    what: What::States,
+    ways: &[Way { plan: None, name: "raw tracepoint inet_sock_set_state, 4 copies", probes: &STATES }],
+};
+
+/// A set of programs, attached while this lives.
+pub struct Attached(#[expect(dead_code, reason = "dropping it detaches")] Vec<Box<dyn Any + Send>>);
+
+/// Attaches all programs of `way`.
 ///
 /// # Errors
-/// Every alternative was refused; the last refusal is named.
-pub fn attach(ebpf: &mut Ebpf, hook: &Hook) -> Result<(), LoadError> {
-    let mut refusal = LoadError::NoAlternative { hook: hook.what };
-    for probes in hook.alternatives {
-        match attach_all(ebpf, hook, probes) {
-            Ok(()) => return Ok(()),
-            Err(error) => refusal = error,
-        }
-    }
-    Err(refusal)
-}
-
-fn attach_all(ebpf: &mut Ebpf, hook: &Hook, probes: &[Probe]) -> Result<(), LoadError> {
-    for probe in probes {
+/// The kernel refused one; those before it are detached.
+pub fn attach(ebpf: &mut Ebpf, btf: &Btf, what: What, way: &Way) -> Result<Attached, LoadError> {
+    let mut links = Vec::with_capacity(way.probes.len());
+    for probe in way.probes {
         let refused =
-            |source| LoadError::Attach { hook: hook.what, program: probe.program, source: Box::new(source) };
+            |source| LoadError::Attach { hook: what.as_str(), program: way.name, source: Box::new(source) };
         let program =
             ebpf.program_mut(probe.program).ok_or(LoadError::BrokenObject { missing: probe.program })?;
-        attach_one(program, probe.attach).map_err(refused)?;
+        links.push(attach_one(program, probe.attach, btf).map_err(refused)?);
     }
-    Ok(())
+    Ok(Attached(links))
 }
 
-fn attach_one(program: &mut Program, attach: Attach) -> Result<(), ProgramError> {
-    match attach {
+fn attach_one(program: &mut Program, attach: Attach, btf: &Btf) -> Result<Box<dyn Any + Send>, ProgramError> {
+    let is_loaded = program.fd().is_ok();
+    Ok(match attach {
         Attach::RawTracepoint(name) => {
             let program: &mut RawTracePoint = program.try_into()?;
-            program.load()?;
-            program.attach(name).map(drop)
+            if !is_loaded {
+                program.load()?;
+            }
+            let link = program.attach(name)?;
+            Box::new(program.take_link(link)?)
         }
         Attach::Tracepoint(category, name) => {
             let program: &mut TracePoint = program.try_into()?;
-            program.load()?;
-            program.attach(category, name).map(drop)
+            if !is_loaded {
+                program.load()?;
+            }
+            let link = program.attach(category, name)?;
+            Box::new(program.take_link(link)?)
         }
-    }
+        Attach::Fentry(function) => {
+            let program: &mut FEntry = program.try_into()?;
+            if !is_loaded {
+                program.load(function, btf)?;
+            }
+            let link = program.attach()?;
+            Box::new(program.take_link(link)?)
+        }
+        Attach::Fexit(function) => {
+            let program: &mut FExit = program.try_into()?;
+            if !is_loaded {
+                program.load(function, btf)?;
+            }
+            let link = program.attach()?;
+            Box::new(program.take_link(link)?)
+        }
+        Attach::Kprobe(function) => {
+            let program: &mut KProbe = program.try_into()?;
+            if !is_loaded {
+                program.load()?;
+            }
+            let link = program.attach(function, 0)?;
+            Box::new(program.take_link(link)?)
+        }
+    })
 }

@@ -1,15 +1,21 @@
 //! Loads the programs: layout from BTF first, then maps, then each hook.
 
 use std::io;
+use std::os::fd::AsFd as _;
 
-use aya::programs::ProgramError;
-use aya::{EbpfError, EbpfLoader};
+use aya::programs::{Iter, ProgramError};
+use aya::{Btf as KernelTypes, Ebpf, EbpfError, EbpfLoader};
 use convis_ebpf::btf::{Btf, BtfError, KERNEL_BTF};
+use convis_ebpf::layout::FIELDS;
 use convis_ebpf::offsets::{self, LayoutError};
+use convis_ebpf::wire::flag;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
+use super::hooks::{self, Attach, Hook, Probes, What};
+use super::iterate::Iterator;
+use super::selftest::{self, Verdict, Verdicts};
 use super::source::{Source, SourceError};
-use super::{hooks, tracefs};
+use super::tracefs;
 
 /// What the kernel side is loaded with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +26,32 @@ pub struct Options {
     pub max_connections: u32,
     /// Process whose connections are left out, with both their ends; `None` shows everything.
     pub leave_out: Option<u32>,
+    /// Which ways to see things are tried.
+    pub probes: Probes,
+}
+
+/// What is seen, and how.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// One for each hook.
+    pub hooks: Vec<Seen>,
+    /// Connections and listeners that were open at start, or why they could not be found.
+    pub already_open: Option<Result<usize, String>>,
+    /// Why there are no live totals.
+    pub no_live_totals: Option<String>,
+}
+
+/// How one thing is seen.
+#[derive(Debug)]
+pub struct Seen {
+    /// What.
+    pub what: What,
+    /// The way that is used; `None` when there is none.
+    pub way: Option<&'static str>,
+    /// What the self-test showed of it; `None` where it tests nothing.
+    pub verdict: Option<Verdict>,
+    /// Better ways, and why they are not used.
+    pub passed_over: Vec<(&'static str, String)>,
 }
 
 /// Why convis cannot capture here.
@@ -50,11 +82,11 @@ pub enum LoadError {
         source: Box<EbpfError>,
     },
     /// The kernel refused a program.
-    #[error("cannot see {hook} (program {program}): {}", chain(source))]
+    #[error("cannot see {hook} ({program}): {}", chain(source))]
     Attach {
         /// What would not be seen.
         hook: &'static str,
-        /// Which program.
+        /// By which way.
         program: &'static str,
         /// Why.
         source: Box<ProgramError>,
@@ -64,6 +96,14 @@ pub enum LoadError {
     NoAlternative {
         /// What would not be seen.
         hook: &'static str,
+    },
+    /// A program does not see what it should.
+    #[error("cannot see {hook}: {what} in the self-test")]
+    SelfTest {
+        /// What would not be seen.
+        hook: &'static str,
+        /// What is wrong.
+        what: &'static str,
     },
     /// The object lacks a part.
     #[error("the eBPF object has no {missing}")]
@@ -99,6 +139,14 @@ impl LoadError {
         }
     }
 
+    /// The cause alone, where the rest is said elsewhere.
+    fn reason(&self) -> String {
+        match self {
+            Self::Attach { source, .. } => chain(source),
+            other => other.to_string(),
+        }
+    }
+
     /// Whether the kernel said that the process may not, rather than that it cannot.
     pub fn is_permission(&self) -> bool {
         let error: &dyn std::error::Error = match self {
@@ -126,25 +174,191 @@ impl LoadError {
 ///
 /// # Errors
 /// The kernel lacks something or refuses something; named in the error.
-pub fn load(options: &Options) -> Result<Source, LoadError> {
+pub fn load(options: &Options) -> Result<(Source, Report), LoadError> {
     let layout = kernel_layout()?;
-    tracefs::make_available().map_err(|source| LoadError::Tracefs { source })?;
     raise_memlock();
-    let window = [offsets::window_start(&layout)];
-    let settings = [options.leave_out.map_or(u64::MAX, u64::from), u64::from(options.ring_bytes / 4)];
-    let mut ebpf = EbpfLoader::new()
+    let states: &'static Hook =
+        if has_preemptible_tracepoints() { &hooks::STATES_PREEMPTIBLE } else { &hooks::STATES_TWICE };
+    let copies = states.ways.first().map_or(0, |way| way.probes.len() as u64);
+    let btf =
+        KernelTypes::from_sys_fs().map_err(|source| LoadError::Object { source: Box::new(source.into()) })?;
+    let cpus = aya::util::nr_cpus().ok().and_then(|cpus| u32::try_from(cpus).ok()).unwrap_or(1);
+    let mut source = Source::open(object(options, &layout, copies, cpus)?, cpus as usize)?;
+    let report = Starter { source: &mut source, btf: &btf, probes: options.probes }.start(states)?;
+    drop(btf);
+    give_back_memory();
+    Ok((source, report))
+}
+
+fn object(
+    options: &Options,
+    layout: &[u32; FIELDS],
+    state_copies: u64,
+    cpus: u32,
+) -> Result<Ebpf, LoadError> {
+    let window = [offsets::window_start(layout)];
+    let settings =
+        [options.leave_out.map_or(u64::MAX, u64::from), u64::from(options.ring_bytes / 4), state_copies];
+    EbpfLoader::new()
         .override_global("LAYOUT", layout.as_slice(), true)
         .override_global("WINDOW", window.as_slice(), true)
         .override_global("SETTINGS", settings.as_slice(), true)
         .map_max_entries("RING", options.ring_bytes)
         .map_max_entries("CONNS", options.max_connections)
+        .map_max_entries("COUNTERS", cpus)
         .load(convis_ebpf::object())
-        .map_err(|source| LoadError::Object { source: Box::new(source) })?;
-    for hook in hooks::HOOKS {
-        hooks::attach(&mut ebpf, hook)?;
+        .map_err(|source| LoadError::Object { source: Box::new(source) })
+}
+
+/// Since Linux 7.0 a task in the middle of a tracepoint's programs can be interrupted by others that hit it.
+fn has_preemptible_tracepoints() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    release.split('.').next().and_then(|major| major.parse::<u32>().ok()).is_some_and(|major| major >= 7)
+}
+
+/// Attaches hook by hook.
+struct Starter<'a> {
+    source: &'a mut Source,
+    btf: &'a KernelTypes,
+    probes: Probes,
+}
+
+/// A hook that may have to move on to its next way.
+struct Choice {
+    hook: &'static Hook,
+    next: usize,
+    attached: Option<hooks::Attached>,
+    seen: Seen,
+}
+
+impl Starter<'_> {
+    fn start(mut self, states: &'static Hook) -> Result<Report, LoadError> {
+        let mut fixed = vec![self.choose(&hooks::PROCESSES)?];
+        let mut accepts = self.choose(&hooks::ACCEPTS)?;
+        let mut unsent = self.choose(&hooks::UNSENT).or_else(|error| self.without(&hooks::UNSENT, error))?;
+        fixed.push(self.choose(states)?);
+        let verdicts = self.tested(&mut accepts, &mut unsent)?;
+        if let Verdict::Wrong(what) = verdicts.states {
+            return Err(LoadError::SelfTest { hook: What::States.as_str(), what });
+        }
+        if let Some(states) = fixed.last_mut() {
+            states.seen.verdict = Some(verdicts.states);
+        }
+        let mut report = Report::default();
+        for choice in fixed.into_iter().chain([accepts, unsent]) {
+            if let Some(attached) = choice.attached {
+                self.source.keep(attached);
+            }
+            report.hooks.push(choice.seen);
+        }
+        report.already_open = Some(self.enter_what_is_open());
+        match self.iterator("walk_ledger", "bpf_map_elem", true) {
+            Ok(live) => self.source.started(Some(live)),
+            Err(why) => {
+                report.no_live_totals = Some(why);
+                self.source.started(None);
+            }
+        }
+        Ok(report)
     }
-    give_back_memory();
-    Ok(Source::open(ebpf)?)
+
+    /// Attaches the first way that the kernel takes.
+    fn choose(&mut self, hook: &'static Hook) -> Result<Choice, LoadError> {
+        let seen = Seen { what: hook.what, way: None, verdict: None, passed_over: Vec::new() };
+        let mut choice = Choice { hook, next: 0, attached: None, seen };
+        match self.advance(&mut choice) {
+            Ok(()) => Ok(choice),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// In the automatic plan, what only adds to the picture may be missing.
+    fn without(&self, hook: &'static Hook, error: LoadError) -> Result<Choice, LoadError> {
+        if self.probes != Probes::Auto {
+            return Err(error);
+        }
+        let passed_over = vec![("every way", error.to_string())];
+        let seen = Seen { what: hook.what, way: None, verdict: None, passed_over };
+        Ok(Choice { hook, next: hook.ways.len(), attached: None, seen })
+    }
+
+    /// Goes on to the next way that the kernel takes.
+    fn advance(&mut self, choice: &mut Choice) -> Result<(), LoadError> {
+        let what = choice.hook.what;
+        let mut refusal = LoadError::NoAlternative { hook: what.as_str() };
+        choice.attached = None;
+        choice.seen.way = None;
+        while let Some(way) = choice.hook.ways.get(choice.next) {
+            choice.next += 1;
+            if !way.is_of(self.probes) {
+                continue;
+            }
+            match self.attach(what, way) {
+                Ok(attached) => {
+                    choice.attached = Some(attached);
+                    choice.seen.way = Some(way.name);
+                    return Ok(());
+                }
+                Err(error) => {
+                    choice.seen.passed_over.push((way.name, error.reason()));
+                    refusal = error;
+                }
+            }
+        }
+        Err(refusal)
+    }
+
+    fn attach(&mut self, what: What, way: &hooks::Way) -> Result<hooks::Attached, LoadError> {
+        if way.probes.iter().any(|probe| matches!(probe.attach, Attach::Tracepoint(..))) {
+            tracefs::make_available().map_err(|source| LoadError::Tracefs { source })?;
+        }
+        let programs = self.source.programs().ok_or(LoadError::BrokenObject { missing: "program" })?;
+        hooks::attach(programs, self.btf, what, way)
+    }
+
+    /// Tests, and moves on hooks that were wrong, until everything is right or there is no other way.
+    fn tested(&mut self, accepts: &mut Choice, unsent: &mut Choice) -> Result<Verdicts, LoadError> {
+        loop {
+            let verdicts = selftest::run(self.source);
+            let mut moved = false;
+            for (choice, verdict) in [(&mut *accepts, &verdicts.accepts), (&mut *unsent, &verdicts.unsent)] {
+                if choice.attached.is_none() {
+                    continue;
+                }
+                choice.seen.verdict = Some(verdict.clone());
+                let (Verdict::Wrong(what), Some(way)) = (verdict, choice.seen.way) else {
+                    continue;
+                };
+                choice.seen.passed_over.push((way, format!("self-test: {what}")));
+                choice.seen.verdict = None;
+                moved |= self.advance(choice).is_ok();
+            }
+            if !moved {
+                return Ok(verdicts);
+            }
+        }
+    }
+
+    /// Enters the connections and listeners that processes hold already, and says how many there are.
+    fn enter_what_is_open(&mut self) -> Result<usize, String> {
+        let mut walk = self.iterator("walk_files", "task_file", false)?;
+        walk.run(|_| ()).map_err(|error| error.to_string())?;
+        let mut found = 0;
+        self.source.sweep(|_, entry| found += usize::from(entry.conn.flags & flag::FOUND != 0));
+        Ok(found)
+    }
+
+    fn iterator(&mut self, program: &'static str, kind: &str, of_ledger: bool) -> Result<Iterator, String> {
+        let btf = self.btf;
+        let programs = self.source.programs().ok_or("no programs")?;
+        let found = programs.program_mut(program).ok_or_else(|| format!("the object has no {program}"))?;
+        let walker: &mut Iter = found.try_into().map_err(|error: ProgramError| chain(&error))?;
+        walker.load(kind, btf).map_err(|error| chain(&error))?;
+        let fd = walker.fd().map_err(|error| chain(&error))?.as_fd().try_clone_to_owned();
+        let fd = fd.map_err(|error| error.to_string())?;
+        let map = of_ledger.then(|| self.source.ledger_fd());
+        Iterator::new(fd.as_fd(), map).map_err(|error| error.to_string())
+    }
 }
 
 /// The loader has parsed all types of the kernel into many small pieces, which the allocator would keep for good.
@@ -155,7 +369,7 @@ fn give_back_memory() {
     let _returned = unsafe { libc::malloc_trim(0) };
 }
 
-fn kernel_layout() -> Result<[u32; convis_ebpf::layout::FIELDS], LoadError> {
+fn kernel_layout() -> Result<[u32; FIELDS], LoadError> {
     let bytes = std::fs::read(KERNEL_BTF).map_err(|source| LoadError::NoBtf { source })?;
     let btf = Btf::parse(&bytes).map_err(|source| LoadError::Btf { source })?;
     offsets::resolve(&btf).map_err(|source| LoadError::Layout { source })
@@ -169,6 +383,14 @@ fn raise_memlock() {
 
 /// An error and its causes on one line; the verifier's log is many, so only its last line is kept.
 fn chain(error: &dyn std::error::Error) -> String {
+    let text = whole_chain(error);
+    if text.contains("devices/kprobe/type") {
+        return "this kernel has no kprobes (CONFIG_KPROBES, CONFIG_KPROBE_EVENTS)".to_owned();
+    }
+    text.strip_suffix(". Verifier output:").map_or(text.clone(), str::to_owned)
+}
+
+fn whole_chain(error: &dyn std::error::Error) -> String {
     let mut text = last_line(&error.to_string());
     let mut source = error.source();
     while let Some(cause) = source {

@@ -1,11 +1,16 @@
 //! The kernel side as user space sees it: load, attach, and read ring, ledger and counters.
 
+mod counters;
 pub mod hooks;
+mod iterate;
 mod load;
 pub mod privilege;
+mod selftest;
 mod skipped;
 mod source;
 mod tracefs;
 
-pub use load::{LoadError, Options, load};
-pub use source::{Source, SourceError};
+pub use hooks::Probes;
+pub use load::{LoadError, Options, Report, Seen, load};
+pub use selftest::Verdict;
+pub use source::{LedgerKey, Source, SourceError};

@@ -5,24 +5,34 @@ use std::os::fd::{AsFd as _, AsRawFd as _, RawFd};
 
 use aya::Ebpf;
 
-/// The attached programs' descriptors; the programs own them.
+/// Programs of which several copies are attached to one hook: a run is lost only if all of them are skipped.
+const COPIED: [&str; 2] = ["state_change_", "accept_fentry"];
+
+/// The attached programs' descriptors, in groups of copies; the programs own them.
 #[derive(Debug, Default)]
-pub(super) struct Programs(Vec<RawFd>);
+pub(super) struct Programs(Vec<Vec<RawFd>>);
 
 impl Programs {
     /// Every loaded program.
     pub(super) fn of(ebpf: &Ebpf) -> Self {
-        Self(
-            ebpf.programs().filter_map(|(_, program)| Some(program.fd().ok()?.as_fd().as_raw_fd())).collect(),
-        )
+        let mut copies = [const { Vec::new() }; COPIED.len()];
+        let mut groups = Vec::new();
+        for (name, program) in ebpf.programs() {
+            let Ok(fd) = program.fd() else { continue };
+            let fd = fd.as_fd().as_raw_fd();
+            match COPIED.iter().zip(&mut copies).find(|(prefix, _)| name.starts_with(*prefix)) {
+                Some((_, group)) => group.push(fd),
+                None => groups.push(vec![fd]),
+            }
+        }
+        groups.extend(copies);
+        Self(groups)
     }
 
-    /// Runs skipped since load; 0 on kernels before 5.12, which do not count them.
+    /// Hits since load that no copy saw, at most; 0 on kernels before 5.12, which do not count skipped runs.
     pub(super) fn skipped(&self) -> u64 {
-        self.0
-            .iter()
-            .filter_map(|fd| parse(&fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?))
-            .sum()
+        let of = |fd: &RawFd| parse(&fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?);
+        self.0.iter().filter_map(|copies| copies.iter().map(|fd| of(fd).unwrap_or(0)).min()).sum()
     }
 }
 

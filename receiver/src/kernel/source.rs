@@ -1,12 +1,16 @@
 //! Reads what the programs write: the ring, the ledger of connections, the counters.
 
 use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
+use super::counters::CounterMap;
+use super::hooks::Attached;
+use super::iterate::Iterator;
 use super::skipped::Programs;
 use aya::Ebpf;
-use aya::maps::{HashMap, MapData, MapError, PerCpuArray, RingBuf};
+use aya::maps::{HashMap, Map, MapData, MapError, RingBuf};
 use convis_ebpf::record::{Record, RecordError};
-use convis_ebpf::wire::{COUNTER_WORDS, Counters, Entry, SOCKET_KEY};
+use convis_ebpf::wire::{Counters, Entry, SOCKET_KEY};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -26,6 +30,12 @@ pub enum SourceError {
         /// Why.
         source: MapError,
     },
+    /// The counters cannot be shared with this process.
+    #[error("cannot map the programs' counters: {0}")]
+    Counters(io::Error),
+    /// The ledger cannot be walked.
+    #[error("cannot walk the ledger of connections: {0}")]
+    Walk(io::Error),
     /// The ring cannot be waited for.
     #[error("cannot wait for the ring: {0}")]
     Poll(io::Error),
@@ -35,7 +45,12 @@ pub enum SourceError {
 pub struct Source {
     ring: AsyncFd<RingBuf<MapData>>,
     ledger: HashMap<MapData, u64, [u8; ENTRY_BYTES]>,
-    counters: PerCpuArray<MapData, [u64; COUNTER_WORDS]>,
+    ledger_fd: OwnedFd,
+    counters: CounterMap,
+    /// Programs that are still to be loaded name its descriptor.
+    _counters_map: Map,
+    links: Vec<Attached>,
+    live: Option<Iterator>,
     programs: Option<Ebpf>,
     skippable: Programs,
     /// As of the last look before the programs were detached.
@@ -43,19 +58,54 @@ pub struct Source {
 }
 
 impl Source {
-    /// Must be called within a tokio runtime.
-    pub(super) fn open(mut ebpf: Ebpf) -> Result<Self, SourceError> {
+    /// Nothing attached yet. Must be called within a tokio runtime.
+    pub(super) fn open(mut ebpf: Ebpf, cpus: usize) -> Result<Self, SourceError> {
         let mut take = |name| ebpf.take_map(name).ok_or(SourceError::NoMap(name));
         let refused = |map| move |source| SourceError::Map { map, source };
         let ring = RingBuf::try_from(take("RING")?).map_err(refused("RING"))?;
-        let ledger = HashMap::try_from(take("CONNS")?).map_err(refused("CONNS"))?;
-        let counters = PerCpuArray::try_from(take("COUNTERS")?).map_err(refused("COUNTERS"))?;
+        let ledger = take("CONNS")?;
+        let ledger_fd = descriptor(&ledger, "CONNS")?;
+        let ledger = HashMap::try_from(ledger).map_err(refused("CONNS"))?;
+        let counters_map = take("COUNTERS")?;
+        let counters = CounterMap::map(descriptor(&counters_map, "COUNTERS")?.as_fd(), cpus)
+            .map_err(SourceError::Counters)?;
         #[expect(unsafe_code, reason = "tokio has no safe way to wait for a descriptor of another's type")]
         // SAFETY: the ring owns its descriptor, always gives the same one, and is owned by the AsyncFd from here on.
         let ring = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) }
             .map_err(|error| SourceError::Poll(error.into()))?;
-        let skippable = Programs::of(&ebpf);
-        Ok(Self { ring, ledger, counters, programs: Some(ebpf), skippable, skipped: 0 })
+        Ok(Self {
+            ring,
+            ledger,
+            ledger_fd,
+            counters,
+            _counters_map: counters_map,
+            links: Vec::new(),
+            live: None,
+            programs: Some(ebpf),
+            skippable: Programs::default(),
+            skipped: 0,
+        })
+    }
+
+    /// The programs, to attach them.
+    pub(super) fn programs(&mut self) -> Option<&mut Ebpf> {
+        self.programs.as_mut()
+    }
+
+    /// Keeps what is attached.
+    pub(super) fn keep(&mut self, attached: Attached) {
+        self.links.push(attached);
+    }
+
+    /// The ledger, as iterators want it.
+    pub(super) fn ledger_fd(&self) -> BorrowedFd<'_> {
+        self.ledger_fd.as_fd()
+    }
+
+    /// Everything is attached; `live` walks the ledger, where the kernel can.
+    pub(super) fn started(&mut self, live: Option<Iterator>) {
+        self.live = live;
+        self.skippable = self.programs.as_ref().map(Programs::of).unwrap_or_default();
     }
 
     /// Completes when the kernel says that the ring fills up.
@@ -75,13 +125,8 @@ impl Source {
     }
 
     /// The counters, summed over all CPUs.
-    ///
-    /// # Errors
-    /// The kernel refused the access.
-    pub fn counters(&self) -> Result<Counters, SourceError> {
-        let per_cpu =
-            self.counters.get(&0, 0).map_err(|source| SourceError::Map { map: "COUNTERS", source })?;
-        Ok(Counters::sum(per_cpu.iter().copied()))
+    pub fn counters(&self) -> Counters {
+        self.counters.sum()
     }
 
     /// Hands each entry of the ledger to `take`, with its key.
@@ -94,10 +139,28 @@ impl Source {
         }
     }
 
+    /// Hands each living entry to `take`, with its figures as of now, as [`Record::Live`]. An entry that appears or vanishes
+    /// meanwhile may be left out.
+    ///
+    /// # Errors
+    /// The kernel refused to walk the ledger.
+    pub fn live(&mut self, take: impl FnMut(Record)) -> Result<(), SourceError> {
+        self.live.as_mut().map_or(Ok(()), |live| live.run(take)).map_err(SourceError::Walk)
+    }
+
     /// Deletes an ended connection after its delivery.
     pub fn forget(&mut self, key: LedgerKey) {
         // It can only be gone already, which is what is wanted.
         let _gone = self.ledger.remove(&key.0);
+    }
+
+    /// Deletes the entry at `key` of a living socket if it still is the one of connection `id`: a new connection may have
+    /// taken its place.
+    pub fn forget_if(&mut self, key: LedgerKey, id: u64) {
+        let entry = self.ledger.get(&key.0, 0).ok().and_then(|value| Entry::parse(&value).ok());
+        if entry.is_some_and(|entry| entry.conn.id == id) {
+            self.forget(key);
+        }
     }
 
     /// Looks up how often the kernel skipped a program.
@@ -116,8 +179,19 @@ impl Source {
     /// Detaches every program; ring, ledger and counters stay readable.
     pub fn detach(&mut self) {
         self.skipped();
+        self.links.clear();
+        self.live = None;
         self.programs = None;
     }
+}
+
+/// A descriptor of an array or a hash map.
+fn descriptor(map: &Map, name: &'static str) -> Result<OwnedFd, SourceError> {
+    let (Map::Array(data) | Map::HashMap(data)) = map else {
+        return Err(SourceError::NoMap(name));
+    };
+    let fd = data.fd().as_fd().try_clone_to_owned();
+    fd.map_err(|error| SourceError::Map { map: name, source: MapError::IoError(error) })
 }
 
 /// Where an entry is in the ledger.
@@ -125,6 +199,11 @@ impl Source {
 pub struct LedgerKey(u64);
 
 impl LedgerKey {
+    /// The place that a [`Record::Live`] names.
+    pub fn of_live(key: u64) -> Self {
+        Self(key)
+    }
+
     /// Whether the entry belongs to a socket that still exists.
     pub fn is_socket(self) -> bool {
         self.0 & SOCKET_KEY != 0

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use convis_exporters::model::{MetricBatch, Resource};
+use convis_exporters::model::{MetricBatch, Resource, ResourceBuilder};
 use rustc_hash::FxHashMap;
 
 use super::group::{Group, GroupHandle};
@@ -39,6 +39,7 @@ pub struct Limits {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum GroupKey {
     Overflow,
+    Dropped,
     Host,
     Executable(String),
     Process(u32, u64, Option<u32>),
@@ -85,6 +86,18 @@ impl Aggregator {
         group
     }
 
+    /// The series of the host's Resource, for what no process holds.
+    pub fn host(&mut self, describer: &Describer) -> GroupHandle {
+        self.find_or_begin(GroupKey::Host, || host_resource(describer, &[]).build())
+    }
+
+    /// The series of what was lost before it could be told whose it was: on a Resource of the host that says so.
+    pub fn dropped(&mut self, describer: &Describer) -> GroupHandle {
+        self.find_or_begin(GroupKey::Dropped, || {
+            host_resource(describer, &["dropped"]).with("convis.dropped", true).build()
+        })
+    }
+
     /// Number of metric Resources.
     pub fn resources(&self) -> usize {
         self.groups.len()
@@ -126,7 +139,14 @@ impl Aggregator {
         if let Some(group) = self.groups.get(&GroupKey::Overflow) {
             return Rc::clone(group);
         }
-        self.begin(GroupKey::Overflow, host_resource(describer), Group::overflow_only)
+        self.begin(GroupKey::Overflow, host_resource(describer, &[]).build(), Group::overflow_only)
+    }
+
+    fn find_or_begin(&mut self, key: GroupKey, resource: impl FnOnce() -> Resource) -> GroupHandle {
+        match self.groups.get(&key) {
+            Some(group) => Rc::clone(group),
+            None => self.begin(key, resource(), |group| group),
+        }
     }
 
     fn begin(&mut self, key: GroupKey, resource: Resource, make: impl Fn(Group) -> Group) -> GroupHandle {
@@ -156,15 +176,16 @@ impl Aggregator {
                 describer.host.describe(builder).build()
             }
             ResourceMode::Process => process.resource(uid, describer).as_ref().clone(),
-            ResourceMode::Container | ResourceMode::Host => host_resource(describer),
+            ResourceMode::Container | ResourceMode::Host => host_resource(describer, &[]).build(),
         }
     }
 }
 
-fn host_resource(describer: &Describer) -> Resource {
+/// The host's, or that of a part of it which no process stands for.
+fn host_resource(describer: &Describer, part: &[&str]) -> ResourceBuilder {
     let host_id = describer.host.id.as_deref().unwrap_or_default();
-    let builder = Resource::builder().with("service.instance.id", instance_id(&[host_id]));
-    describer.host.describe(builder).with("service.name", "host").build()
+    let builder = Resource::builder().with("service.instance.id", instance_id(&[&[host_id], part].concat()));
+    describer.host.describe(builder).with("service.name", "host")
 }
 
 #[cfg(test)]
@@ -242,6 +263,27 @@ mod tests {
         assert_eq!(host.metrics[0].points[0].attributes[0].0, "otel.metric.overflow");
         assert_eq!(host.resource.get("host.name"), Some(Value::Str("h")));
         assert_eq!(aggregator.overflowed(), 3);
+    }
+
+    /// Scenario: what no process holds and what was lost is counted, with no room for another Resource.
+    /// Guarantees: each has a Resource of its own, the latter marked, and the host's is found again.
+    #[test]
+    fn host_and_dropped_are_apart() {
+        let mut aggregator = aggregator(ResourceMode::Executable, 0);
+        for _ in 0..2 {
+            let host = aggregator.host(&describer());
+            host.borrow_mut().add(Instrument::Io, None, Extra::Transmit, 1);
+        }
+        let dropped = aggregator.dropped(&describer());
+        dropped.borrow_mut().add(Instrument::Io, None, Extra::Transmit, 5);
+        let batch = aggregator.collect(200);
+        let mut of: Vec<_> = batch.resources.iter().collect();
+        of.sort_by_key(|of| of.resource.get("convis.dropped").is_some());
+        let values: Vec<_> = of.iter().map(|of| of.metrics[0].points[0].value.clone()).collect();
+        assert_eq!(values, [PointValue::Sum(2), PointValue::Sum(5)]);
+        assert_eq!(of[1].resource.get("convis.dropped"), Some(Value::Bool(true)));
+        assert_eq!(of[1].resource.text("host.name"), Some("h"));
+        assert_ne!(of[0].resource.text("service.instance.id"), of[1].resource.text("service.instance.id"));
     }
 
     /// Scenario: an executable's last process is gone, then nothing changes for the time to live; another's process lives.

@@ -26,7 +26,7 @@ fn assert_golden_json(name: &str, json: &str) {
     assert_golden(name, &(json.replace(&version, r#""version": "VERSION""#) + "\n"));
 }
 
-/// Scenario: events of two Resources, mixed, with IPv4, IPv6, failures and unknown beginnings.
+/// Scenario: events of two Resources, mixed, with IPv4, IPv6, failures, unknown beginnings, updates and a foreign closer.
 /// Guarantees: the request is the one on file, and is read by the generated types without a difference.
 #[test]
 fn logs_equal_the_golden_file() {
@@ -48,10 +48,11 @@ fn metrics_equal_the_golden_file() {
 fn parts_hold_every_record_once() {
     let events = samples::events();
     let metrics = samples::metrics();
-    for cut in 0..=4 {
-        let parts = [(0, cut), (cut, 4)].map(|(from, to)| Slice { batch: Arc::clone(&events), from, to });
+    let all = events.events.len();
+    for cut in 0..=all {
+        let parts = [(0, cut), (cut, all)].map(|(from, to)| Slice { batch: Arc::clone(&events), from, to });
         let requests = parts.map(|part| decoded(&[part]));
-        assert_eq!(requests.iter().map(log_records).sum::<usize>(), 4);
+        assert_eq!(requests.iter().map(log_records).sum::<usize>(), all);
     }
     for cut in 0..=6 {
         let parts = [(0, cut), (cut, 6)].map(|(from, to)| Slice { batch: Arc::clone(&metrics), from, to });

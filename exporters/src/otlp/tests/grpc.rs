@@ -78,7 +78,7 @@ async fn requests_arrive_whole() {
     }
     let asked = receiver.asked();
     assert_eq!(asked[0].1, asked[1].1);
-    assert_eq!(asked[0].1.resource_logs.len(), 2);
+    assert_eq!(asked[0].1.resource_logs.len(), 3);
     for (metadata, _) in &asked {
         assert_eq!(metadata.get("api-key").unwrap(), PASSWORD);
         assert!(metadata.get("user-agent").unwrap().to_str().unwrap().starts_with("convis/"));

@@ -98,7 +98,7 @@ async fn requests_are_as_specified() {
     let mut inflated = Vec::new();
     flate2::read::GzDecoder::new(&asked[1].body[..]).read_to_end(&mut inflated).unwrap();
     assert_eq!(asked[0].body, inflated);
-    assert_eq!(ExportLogsServiceRequest::decode(&inflated[..]).unwrap().resource_logs.len(), 2);
+    assert_eq!(ExportLogsServiceRequest::decode(&inflated[..]).unwrap().resource_logs.len(), 3);
     for request in &asked {
         assert_eq!(request.path, "/v1/logs");
         assert_eq!(request.headers["content-type"], "application/x-protobuf");

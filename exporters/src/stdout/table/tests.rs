@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
+use crate::model::Resource;
 use crate::testing::assert_golden;
 use crate::testing::samples::{closed, event, events, process};
 
@@ -86,13 +87,16 @@ fn colour_changes_no_text() {
     assert_eq!(bare, plain);
 }
 
-/// Scenario: a process whose name tries to drive the terminal.
+/// Scenario: processes whose names try to drive the terminal.
 /// Guarantees: one line, no control character.
 #[test]
 fn hostile_names_inject_nothing() {
     let resource = Resource::builder().with("process.executable.name", "\x1b]0;x\x07\r\nevil");
-    let text =
-        shown(&mut table(OutputStyle::default()), &[client(&Arc::new(resource.build()), closed(1, 2))]);
+    let mut detail = closed(1, 2);
+    if let Detail::Closed { closer, .. } = &mut detail {
+        *closer = Some(Box::new(Closer { pid: 3, name: Some("\x1b[2J\nworse".to_owned()) }));
+    }
+    let text = shown(&mut table(OutputStyle::default()), &[client(&Arc::new(resource.build()), detail)]);
     assert_eq!(text.lines().count(), 2);
     assert!(!text.chars().any(|character| character.is_control() && character != '\n'));
 }

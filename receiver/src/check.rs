@@ -1,0 +1,131 @@
+//! `convis check`: what this kernel lets convis see, and how.
+
+use std::fmt::Write as _;
+
+use crate::cli::Check;
+use crate::fatal::Fatal;
+use crate::kernel::{self, Options, Report, Seen, Verdict, privilege};
+use crate::{cli, say};
+
+/// Width of the first column: the longest name and two blanks.
+const NAME_WIDTH: usize = 28;
+
+/// Attaches everything, tests it, prints what was found, and detaches again.
+///
+/// # Errors
+/// Capturing is not possible here; see [`Fatal`].
+pub fn check(options: &Check) -> Result<(), Fatal> {
+    let missing = privilege::missing().map_err(|error| Fatal::Internal(error.to_string()))?;
+    if !missing.is_empty() {
+        return Err(Fatal::NotPermitted { missing: missing.join(" and ") });
+    }
+    // The ring waits in a runtime.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+    let runtime = runtime.map_err(|error| Fatal::Internal(format!("cannot start the runtime: {error}")))?;
+    let _within = runtime.enter();
+    let (_source, report) = kernel::load(&Options {
+        ring_bytes: cli::DEFAULT_RING_BYTES,
+        max_connections: cli::DEFAULT_MAX_CONNECTIONS,
+        leave_out: Some(std::process::id()),
+        probes: options.probes,
+    })?;
+    say::out(&text(&kernel_name(), &report));
+    Ok(())
+}
+
+fn kernel_name() -> String {
+    let names = rustix::system::uname();
+    format!("{} {}", names.release().to_string_lossy(), names.machine().to_string_lossy())
+}
+
+/// The report as a table for people.
+fn text(kernel: &str, report: &Report) -> String {
+    let mut text = String::new();
+    line(&mut text, "kernel", kernel);
+    for seen in &report.hooks {
+        line(&mut text, seen.what.as_str(), &way(seen));
+        for (way, why) in &seen.passed_over {
+            line(&mut text, "", &format!("not by {way}: {why}"));
+        }
+    }
+    line(
+        &mut text,
+        "already open",
+        &match &report.already_open {
+            Some(Ok(1)) => "found, 1 socket".to_owned(),
+            Some(Ok(count)) => format!("found, {count} sockets"),
+            Some(Err(why)) => format!("NOT SEEN: {why}"),
+            None => "not looked for".to_owned(),
+        },
+    );
+    line(
+        &mut text,
+        "live totals",
+        &match &report.no_live_totals {
+            None => "read at each interval".to_owned(),
+            Some(why) => format!("NOT SEEN: {why}"),
+        },
+    );
+    text.push_str(if is_whole(report) {
+        "convis can capture here.\n"
+    } else {
+        "convis can capture here, but for what is not seen.\n"
+    });
+    text
+}
+
+fn way(seen: &Seen) -> String {
+    let Some(way) = seen.way else {
+        return "NOT SEEN".to_owned();
+    };
+    match &seen.verdict {
+        None => way.to_owned(),
+        Some(Verdict::Right) => format!("{way}, tested"),
+        Some(Verdict::Wrong(what)) => format!("{way}, WRONG: {what}"),
+        Some(Verdict::Untried(why)) => format!("{way}, not tested: {why}"),
+    }
+}
+
+fn is_whole(report: &Report) -> bool {
+    let is_seen = |seen: &Seen| seen.way.is_some() && !seen.verdict.as_ref().is_some_and(Verdict::is_wrong);
+    report.hooks.iter().all(is_seen)
+        && matches!(report.already_open, Some(Ok(_)))
+        && report.no_live_totals.is_none()
+}
+
+fn line(text: &mut String, name: &str, value: &str) {
+    // Writing to a string cannot fail.
+    let _written = writeln!(text, "{name:NAME_WIDTH$}{value}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::hooks::What;
+
+    fn seen(what: What, way: Option<&'static str>, verdict: Option<Verdict>) -> Seen {
+        Seen { what, way, verdict, passed_over: vec![("fentry f", "refused".to_owned())] }
+    }
+
+    /// Scenario: reports of a kernel that shows everything, and of one that lacks a hook and the walks.
+    /// Guarantees: each line says how or that it is not seen, with the reasons, and the last line sums it up.
+    #[test]
+    fn says_how_everything_is_seen() {
+        let mut report = Report {
+            hooks: vec![seen(What::Accepts, Some("kprobe k"), Some(Verdict::Right))],
+            already_open: Some(Ok(3)),
+            no_live_totals: None,
+        };
+        let whole = text("6.1.0 x86_64", &report);
+        let lines: Vec<_> = whole.lines().collect();
+        assert_eq!(lines[1], "who accepts                 kprobe k, tested");
+        assert_eq!(lines[2], "                            not by fentry f: refused");
+        assert_eq!(lines.last(), Some(&"convis can capture here."));
+        report.hooks.push(seen(What::Unsent, None, None));
+        report.no_live_totals = Some("no iterators".to_owned());
+        let partial = text("5.8.0 x86_64", &report);
+        assert!(partial.contains("attempts without a segment  NOT SEEN\n"), "{partial}");
+        assert!(partial.contains("live totals                 NOT SEEN: no iterators\n"), "{partial}");
+        assert!(partial.ends_with("but for what is not seen.\n"), "{partial}");
+    }
+}

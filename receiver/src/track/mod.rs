@@ -1,0 +1,353 @@
+//! The straight line's middle: kernel records become events and metrics.
+//!
+//! One task, no locks: records come in the order in which the kernel wrote them. Between them the living connections are
+//! walked, see [`Tracker::begin_walk`].
+
+mod facts;
+mod holder;
+mod listeners;
+mod live;
+mod lost;
+mod outbox;
+mod series;
+
+use std::time::Duration;
+
+use convis_ebpf::record::Record;
+use convis_ebpf::wire::{self, Conn, flag, role};
+use convis_exporters::model::{Attribution, Closer, Connection, Detail, Event, Role};
+use rustc_hash::FxHashMap;
+
+use crate::clock::Clock;
+use crate::identity::ProcessTable;
+use crate::identity::process::Describer;
+use crate::ledger::Delivered;
+use crate::metrics::{Aggregator, GroupHandle};
+use crate::own::OwnListener;
+use crate::totals;
+use facts::{attribution, connection, span};
+use holder::Holder;
+use listeners::Listeners;
+use live::{Live, Walk};
+use lost::Lost;
+use outbox::{Now, Outbox};
+use series::Open;
+
+pub use live::{Doubts, Purpose};
+
+/// Children that the peer reset before anybody accepted them, waiting for their accept. Beyond it the oldest go out as
+/// never accepted.
+const MAX_UNACCEPTED: usize = 65_536;
+
+/// Connections, processes and series, and what they make of each record.
+#[derive(Debug)]
+pub struct Tracker {
+    /// Processes.
+    pub processes: ProcessTable,
+    /// Metric series.
+    pub metrics: Aggregator,
+    /// Records taken, by kind.
+    pub delivered: Delivered,
+    /// Ends left out because the other end is convis's own listener.
+    pub own_ends: u64,
+    /// Connections whose end was missed.
+    pub missed_ends: u64,
+    describer: Describer,
+    own_listener: Option<OwnListener>,
+    live: FxHashMap<u64, Live>,
+    walk: Walk,
+    listeners: Listeners,
+    unaccepted: FxHashMap<u64, Ended>,
+    lost: Lost,
+    out: Outbox,
+}
+
+#[derive(Debug)]
+struct Ended {
+    time_ns: u64,
+    conn: Conn,
+    totals: wire::Totals,
+}
+
+impl Ended {
+    /// Established to closed, if the beginning was seen.
+    fn duration(&self) -> Option<Duration> {
+        let seen = self.conn.flags & flag::PREEXISTING == 0 && self.conn.established_ns != 0;
+        seen.then(|| span(self.conn.established_ns, self.time_ns))
+    }
+}
+
+impl Tracker {
+    /// Nothing tracked yet.
+    pub fn new(
+        processes: ProcessTable,
+        metrics: Aggregator,
+        describer: Describer,
+        own_listener: Option<OwnListener>,
+    ) -> Self {
+        Self {
+            processes,
+            metrics,
+            delivered: Delivered::default(),
+            own_ends: 0,
+            missed_ends: 0,
+            out: Outbox::new(&describer.host),
+            describer,
+            own_listener,
+            live: FxHashMap::default(),
+            walk: Walk::default(),
+            listeners: Listeners::default(),
+            unaccepted: FxHashMap::default(),
+            lost: Lost::default(),
+        }
+    }
+
+    /// Connections open now.
+    pub fn connections(&self) -> usize {
+        self.live.len()
+    }
+
+    /// The events since the last call, in order.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        self.out.take()
+    }
+
+    /// Takes one record of the ring, or of a walk.
+    pub fn apply(&mut self, record: Record, clock: Clock, now_unix_nanos: u64) {
+        self.delivered.count(&record);
+        let now = Now { clock, unix_nanos: now_unix_nanos };
+        match record {
+            Record::Opened { time_ns, conn } => self.opened(time_ns, &conn, now),
+            Record::Closed { time_ns, conn, totals } => self.closed(&Ended { time_ns, conn, totals }, now),
+            Record::Failed { time_ns, conn, totals } => self.failed(&Ended { time_ns, conn, totals }, now),
+            Record::Exec(image) => self.processes.executed(&image),
+            Record::Fork { child, image, parent_tgid } => self.processes.forked(&child, &image, parent_tgid),
+            Record::Exit { time_ns, owner } => self.processes.exited(&owner, time_ns),
+            Record::Listening { conn } => self.listening(&conn),
+            Record::ListenerClosed { conn } => self.listener_closed(&conn, now),
+            Record::Live { time_ns, conn, totals, .. } => self.read(time_ns, &conn, &totals, now),
+        }
+    }
+
+    /// Takes a living connection's entry if its opened record found no room in the ring. Once: later calls change nothing.
+    pub fn sweep_if_pending(&mut self, conn: &Conn, clock: Clock, now_unix_nanos: u64) {
+        self.take_if_pending(conn, Now { clock, unix_nanos: now_unix_nanos });
+    }
+
+    /// Takes an entry of the ledger whose last record found no room in the ring; the caller deletes it.
+    pub fn sweep_ended(&mut self, entry: &wire::Entry, clock: Clock, now_unix_nanos: u64) {
+        let ended = Ended { time_ns: entry.end_ns, conn: entry.conn, totals: entry.totals };
+        let now = Now { clock, unix_nanos: now_unix_nanos };
+        if entry.conn.flags & flag::FAILED != 0 {
+            self.delivered.swept_failed();
+            self.failed(&ended, now);
+        } else {
+            self.delivered.swept_closed();
+            self.closed(&ended, now);
+        }
+    }
+
+    /// Gives up waiting for accepts, at the end.
+    pub fn release_unaccepted(&mut self, clock: Clock, now_unix_nanos: u64) {
+        for (_, ended) in std::mem::take(&mut self.unaccepted) {
+            self.emit_unopened(&ended, Now { clock, unix_nanos: now_unix_nanos });
+        }
+    }
+
+    fn take_if_pending(&mut self, conn: &Conn, now: Now) {
+        if conn.flags & flag::OPEN_PENDING != 0 && !self.live.contains_key(&conn.id) {
+            self.delivered.swept_opened();
+            self.opened(conn.established_ns, conn, now);
+        }
+    }
+
+    fn opened(&mut self, time_ns: u64, conn: &Conn, now: Now) {
+        if self.live.contains_key(&conn.id) {
+            return;
+        }
+        let mut live = self.begin(conn);
+        if live.left_out {
+            self.own_ends += 1;
+        } else {
+            let handshake = (conn.role == role::CLIENT).then(|| span(conn.start_ns, conn.established_ns));
+            if let Some(role) = live.connection.role {
+                let open = self.open(&live, role);
+                open.count_opened(handshake);
+                live.series = Some(open);
+            }
+            let resource = live.holder.resource(&self.describer, &self.out);
+            self.out.emit(resource, time_ns, live.connection, Detail::Opened { handshake }, now);
+        }
+        self.live.insert(conn.id, live);
+        // The peer's reset can come before the accept.
+        if let Some(ended) = self.unaccepted.remove(&conn.id) {
+            self.closed(&ended, now);
+        }
+    }
+
+    fn closed(&mut self, ended: &Ended, now: Now) {
+        let conn = &ended.conn;
+        if !self.live.contains_key(&conn.id) {
+            if conn.flags & (flag::PREEXISTING | flag::UNTRACKED) != 0 {
+                self.closed_unread(ended, now);
+                return;
+            }
+            if conn.role == role::SERVER && conn.flags & flag::ACCEPTED == 0 {
+                self.ended_unaccepted(ended, now);
+                return;
+            }
+            self.take_if_pending(conn, now);
+        }
+        // Without its opened record, whose loss is counted, the end is still told, but no metric counts it.
+        let live = self.live.remove(&conn.id).unwrap_or_else(|| self.begin(conn));
+        self.finish(live, ended, now);
+    }
+
+    /// The end of a connection that began before convis, or that the ledger had no room for, and that no walk has shown.
+    fn closed_unread(&mut self, ended: &Ended, now: Now) {
+        let conn = &ended.conn;
+        if conn.owner.tgid == 0 && conn.flags & flag::KERNEL == 0 {
+            self.emit_unopened(ended, now);
+            return;
+        }
+        let live = self.first_sight(conn, &ended.totals);
+        self.own_ends += u64::from(live.left_out);
+        self.finish(live, ended, now);
+    }
+
+    fn finish(&mut self, mut live: Live, ended: &Ended, now: Now) {
+        if live.left_out {
+            return;
+        }
+        self.learn_role(&mut live, &ended.conn, &ended.totals);
+        let totals = totals::of(&ended.totals, live.connection.role);
+        let reason = totals::close_reason(&ended.totals);
+        let duration = ended.duration();
+        if let Some(open) = &live.series {
+            open.count_growth(&live.figures, &totals);
+            open.count_closed(reason, duration, totals.rtt);
+        }
+        let closer = self.closer(ended, &live.holder);
+        let resource = live.holder.resource(&self.describer, &self.out);
+        let detail = Detail::Closed { totals, duration, reason, closer };
+        self.out.emit(resource, ended.time_ns, live.connection, detail, now);
+    }
+
+    fn failed(&mut self, ended: &Ended, now: Now) {
+        let conn = &ended.conn;
+        let Some(error) = totals::connect_error(&ended.totals, u16::from_be(conn.local_port_be)) else {
+            return;
+        };
+        let holder = self.holder(conn);
+        let connection = connection(conn, attribution(conn));
+        series::count_failed(&self.group(&holder), &connection, error);
+        let resource = holder.resource(&self.describer, &self.out);
+        let detail = Detail::Failed { error, duration: span(conn.start_ns, ended.time_ns) };
+        self.out.emit(resource, ended.time_ns, connection, detail, now);
+    }
+
+    /// A child that ended before its accept: one without an error was ended by its closing listener, the others can
+    /// still be accepted.
+    fn ended_unaccepted(&mut self, ended: &Ended, now: Now) {
+        if ended.totals.sk_err == 0 {
+            self.emit_unopened(ended, now);
+            return;
+        }
+        if self.unaccepted.len() >= MAX_UNACCEPTED {
+            let oldest = self.unaccepted.iter().min_by_key(|(_, ended)| ended.time_ns).map(|(id, _)| *id);
+            if let Some(oldest) = oldest.and_then(|id| self.unaccepted.remove(&id)) {
+                self.emit_unopened(&oldest, now);
+            }
+        }
+        self.unaccepted.insert(ended.conn.id, Ended { ..*ended });
+    }
+
+    fn listening(&mut self, conn: &Conn) {
+        if !self.listeners.refresh(conn, self.walk.number) {
+            let holder = self.holder(conn);
+            self.listeners.add(conn, holder, self.walk.number);
+        }
+    }
+
+    fn listener_closed(&mut self, listener: &Conn, now: Now) {
+        // It stays for the children that end with it, until walks no longer show it.
+        self.listening(listener);
+        let of_listener = |conn: &Conn| {
+            conn.netns == listener.netns
+                && conn.local_port_be == listener.local_port_be
+                && (listener.local == [0; 2] || listener.local == conn.local)
+        };
+        let ids: Vec<u64> =
+            self.unaccepted.iter().filter(|(_, ended)| of_listener(&ended.conn)).map(|(id, _)| *id).collect();
+        for id in ids {
+            if let Some(ended) = self.unaccepted.remove(&id) {
+                self.emit_unopened(&ended, now);
+            }
+        }
+    }
+
+    /// The end of what was never opened here: a child that nobody accepted is its listener's, the others' owners are not
+    /// known. No metric counts it.
+    fn emit_unopened(&mut self, ended: &Ended, now: Now) {
+        let conn = &ended.conn;
+        let is_child = conn.role == role::SERVER;
+        let heir = if is_child { self.listeners.owner_of(conn) } else { None };
+        let attribution = if heir.is_some() { Attribution::Inherited } else { Attribution::Unknown };
+        let holder = heir.unwrap_or_default();
+        let mut connection = connection(conn, attribution);
+        connection.role = connection.role.or_else(|| self.listeners.role_of(conn, &ended.totals));
+        connection.never_accepted = is_child && !totals::was_closed_here(&ended.totals);
+        if self.is_own(&connection) {
+            self.own_ends += 1;
+            return;
+        }
+        let detail = Detail::Closed {
+            totals: totals::of(&ended.totals, connection.role),
+            duration: ended.duration(),
+            reason: totals::close_reason(&ended.totals),
+            closer: self.closer(ended, &holder),
+        };
+        let resource = holder.resource(&self.describer, &self.out);
+        self.out.emit(resource, ended.time_ns, connection, detail, now);
+    }
+
+    /// An end that nothing was told or counted of yet.
+    fn begin(&mut self, conn: &Conn) -> Live {
+        let connection = connection(conn, attribution(conn));
+        let left_out = self.is_own(&connection);
+        Live::new(self.holder(conn), connection, conn.established_ns, left_out, self.walk.number)
+    }
+
+    fn holder(&mut self, conn: &Conn) -> Holder {
+        let known = conn.owner.tgid != 0;
+        Holder { process: known.then(|| self.processes.find(&conn.owner)), uid: conn.owner.uid }
+    }
+
+    /// Who closed the end, if it is another process than its holder.
+    fn closer(&self, ended: &Ended, holder: &Holder) -> Option<Box<Closer>> {
+        let pid = ended.conn.closer;
+        let is_other = pid != 0 && holder.process.as_ref().is_none_or(|process| process.pid != pid);
+        is_other.then(|| Box::new(Closer { pid, name: self.processes.name_of(pid, ended.time_ns) }))
+    }
+
+    fn is_own(&self, connection: &Connection) -> bool {
+        self.own_listener.as_ref().is_some_and(|own| own.has_end_of(connection))
+    }
+
+    /// The series of its process's Resource; the host's for what no process holds.
+    fn group(&mut self, holder: &Holder) -> GroupHandle {
+        match &holder.process {
+            Some(process) => self.metrics.group(process, holder.uid, &self.describer),
+            None => self.metrics.host(&self.describer),
+        }
+    }
+
+    /// Begins to count an end.
+    fn open(&mut self, live: &Live, role: Role) -> Open {
+        let per_process = self.metrics.is_per_process() && live.holder.process.is_some();
+        Open::begin(self.group(&live.holder), &live.connection, role, per_process)
+    }
+}
+
+#[cfg(test)]
+mod tests;
