@@ -21,7 +21,15 @@ test-unit:
 # The end-to-end tests on this kernel
 test-integration *ARGS:
     cargo build --workspace
+    -scripts/vm get
     scripts/as-root cargo test -p convis-integration {{ ARGS }}
+
+# The scenarios on other kernels: all of them, or `just vm arm64-6.12`; or a command there: `just vm 6.12 sh`
+[positional-arguments]
+vm *ARGS:
+    scripts/install vm
+    case "${1:-get}" in arm64-* | get) scripts/install vm-arm64 ;; esac
+    scripts/vm "$@"
 
 # clippy, formatting and docs without a warning
 lint:

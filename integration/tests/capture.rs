@@ -218,7 +218,7 @@ fn a_connection_older_than_convis_is_known() {
         assert_eq!(closed.number("convis.bytes.sent"), 1000);
         assert_eq!(closed.number("convis.bytes.received"), 1000);
         assert_eq!(closed.try_get("convis.connection.duration"), None);
-        assert_eq!(closed.pid(), Some(report.pid));
+        assert_eq!(closed.pid(), Some(u64::from(report.pid)));
         assert_eq!(closed.text("convis.process.attribution"), "procfs");
         ends::check_addresses(closed, report);
     }

@@ -17,7 +17,7 @@ use crate::wire::{AF_INET, AF_INET6, Conn, Totals, flag, kind, role};
 
 /// Attempts whose end the state program has told, by socket, until connect returns it: 1 if a segment was sent.
 #[map(name = "TOLD")]
-static TOLD: LruHashMap<u64, u8> = LruHashMap::with_max_entries(4096, 0);
+static TOLD: LruHashMap<u64, u8> = LruHashMap::with_max_entries(1024, 0);
 
 /// Where the address that connect was asked for is.
 #[derive(Clone, Copy)]

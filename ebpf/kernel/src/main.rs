@@ -148,7 +148,7 @@ pub fn connect_fexit(ctx: FExitContext) -> i32 {
 /// Attempts between entry and return of `tcp_v4_connect` and `tcp_v6_connect`, which do not sleep, by task: the socket and
 /// the address. An IPv4 attempt of an IPv6 socket passes through both, and the inner return takes it.
 #[map(name = "CONNECTING")]
-static CONNECTING: LruHashMap<u64, [u64; 2]> = LruHashMap::with_max_entries(4096, 0);
+static CONNECTING: LruHashMap<u64, [u64; 2]> = LruHashMap::with_max_entries(1024, 0);
 
 /// `tcp_v4_connect(sk, address, ..)` and `tcp_v6_connect` are called.
 #[kprobe]

@@ -59,11 +59,11 @@ pub fn state(sk: u64) -> Result<u32, ReadFailed> {
 /// Whether the socket that `conn` was told of still has its ports and peer.
 #[inline(always)]
 pub fn is_still(sk: u64, conn: &Conn) -> bool {
-    let (Ok(local), Ok(peer), Ok(address)) =
-        (read!(sk, inet_sport, u16), read!(sk, skc_dport, u16), read!(sk, skc_daddr, u32))
-    else {
-        return false;
-    };
+    // No socket with an entry has a local port of 0. Older verifiers take the value of a failed read for missing, so it is
+    // given one here.
+    let local = read!(sk, inet_sport, u16).unwrap_or(0);
+    let peer = read!(sk, skc_dport, u16).unwrap_or(0);
+    let address = read!(sk, skc_daddr, u32).unwrap_or(0);
     local == conn.local_port_be
         && peer == conn.peer_port_be
         && (conn.family != AF_INET || address == conn.peer[0] as u32)

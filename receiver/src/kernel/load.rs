@@ -180,10 +180,10 @@ pub fn load(options: &Options) -> Result<(Source, Report), LoadError> {
     let states: &'static Hook =
         if has_preemptible_tracepoints() { &hooks::STATES_PREEMPTIBLE } else { &hooks::STATES_TWICE };
     let copies = states.ways.first().map_or(0, |way| way.probes.len() as u64);
-    let btf =
-        KernelTypes::from_sys_fs().map_err(|source| LoadError::Object { source: Box::new(source.into()) })?;
     let cpus = aya::util::nr_cpus().ok().and_then(|cpus| u32::try_from(cpus).ok()).unwrap_or(1);
     let mut source = Source::open(object(options, &layout, copies, cpus)?, cpus as usize)?;
+    let btf =
+        KernelTypes::from_sys_fs().map_err(|source| LoadError::Object { source: Box::new(source.into()) })?;
     let report = Starter { source: &mut source, btf: &btf, probes: options.probes }.start(states)?;
     drop(btf);
     give_back_memory();
@@ -356,7 +356,7 @@ impl Starter<'_> {
         walker.load(kind, btf).map_err(|error| chain(&error))?;
         let fd = walker.fd().map_err(|error| chain(&error))?.as_fd().try_clone_to_owned();
         let fd = fd.map_err(|error| error.to_string())?;
-        let map = of_ledger.then(|| self.source.ledger_fd());
+        let map = of_ledger.then(|| self.source.ledger_fd()).transpose().map_err(|error| error.to_string())?;
         Iterator::new(fd.as_fd(), map).map_err(|error| error.to_string())
     }
 }
@@ -403,8 +403,12 @@ fn whole_chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// The first line, and the last that is not the verifier's statistics.
 fn last_line(text: &str) -> String {
-    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    const STATISTICS: [&str; 3] = ["processed ", "stack depth ", "verification time "];
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let is_statistic = |line: &str| STATISTICS.iter().any(|start| line.starts_with(start));
+    let mut lines = lines.filter(|line| !is_statistic(line));
     let first = lines.next().unwrap_or_default();
     match lines.next_back() {
         Some(last) => format!("{first} ... {last}"),

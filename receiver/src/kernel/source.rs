@@ -1,7 +1,7 @@
 //! Reads what the programs write: the ring, the ledger of connections, the counters.
 
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd};
 
 use super::counters::CounterMap;
 use super::hooks::Attached;
@@ -15,6 +15,9 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 const ENTRY_BYTES: usize = size_of::<Entry>();
+
+type Ledger<'a> = HashMap<&'a MapData, u64, [u8; ENTRY_BYTES]>;
+type LedgerMut<'a> = HashMap<&'a mut MapData, u64, [u8; ENTRY_BYTES]>;
 
 /// Why the maps cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -44,8 +47,8 @@ pub enum SourceError {
 /// The programs, attached while this lives.
 pub struct Source {
     ring: AsyncFd<RingBuf<MapData>>,
-    ledger: HashMap<MapData, u64, [u8; ENTRY_BYTES]>,
-    ledger_fd: OwnedFd,
+    /// Kept as it is, since only so its descriptor can be had.
+    ledger: Map,
     counters: CounterMap,
     /// Programs that are still to be loaded name its descriptor.
     _counters_map: Map,
@@ -64,11 +67,10 @@ impl Source {
         let refused = |map| move |source| SourceError::Map { map, source };
         let ring = RingBuf::try_from(take("RING")?).map_err(refused("RING"))?;
         let ledger = take("CONNS")?;
-        let ledger_fd = descriptor(&ledger, "CONNS")?;
-        let ledger = HashMap::try_from(ledger).map_err(refused("CONNS"))?;
+        Ledger::try_from(&ledger).map_err(refused("CONNS"))?;
         let counters_map = take("COUNTERS")?;
-        let counters = CounterMap::map(descriptor(&counters_map, "COUNTERS")?.as_fd(), cpus)
-            .map_err(SourceError::Counters)?;
+        let counters =
+            CounterMap::map(descriptor(&counters_map, "COUNTERS")?, cpus).map_err(SourceError::Counters)?;
         #[expect(unsafe_code, reason = "tokio has no safe way to wait for a descriptor of another's type")]
         // SAFETY: the ring owns its descriptor, always gives the same one, and is owned by the AsyncFd from here on.
         let ring = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) }
@@ -76,7 +78,6 @@ impl Source {
         Ok(Self {
             ring,
             ledger,
-            ledger_fd,
             counters,
             _counters_map: counters_map,
             links: Vec::new(),
@@ -98,8 +99,11 @@ impl Source {
     }
 
     /// The ledger, as iterators want it.
-    pub(super) fn ledger_fd(&self) -> BorrowedFd<'_> {
-        self.ledger_fd.as_fd()
+    ///
+    /// # Errors
+    /// It is no hash map.
+    pub(super) fn ledger_fd(&self) -> Result<BorrowedFd<'_>, SourceError> {
+        descriptor(&self.ledger, "CONNS")
     }
 
     /// Everything is attached; `live` walks the ledger, where the kernel can.
@@ -132,7 +136,8 @@ impl Source {
     /// Hands each entry of the ledger to `take`, with its key.
     pub fn sweep(&self, mut take: impl FnMut(LedgerKey, Entry)) {
         // A key that vanishes while we walk restarts the walk in the kernel: entries may come twice, never not at all.
-        for (key, value) in self.ledger.iter().flatten() {
+        let Ok(ledger) = Ledger::try_from(&self.ledger) else { return };
+        for (key, value) in ledger.iter().flatten() {
             if let Ok(entry) = Entry::parse(&value) {
                 take(LedgerKey(key), entry);
             }
@@ -151,13 +156,16 @@ impl Source {
     /// Deletes an ended connection after its delivery.
     pub fn forget(&mut self, key: LedgerKey) {
         // It can only be gone already, which is what is wanted.
-        let _gone = self.ledger.remove(&key.0);
+        if let Ok(mut ledger) = LedgerMut::try_from(&mut self.ledger) {
+            let _gone = ledger.remove(&key.0);
+        }
     }
 
     /// Deletes the entry at `key` of a living socket if it still is the one of connection `id`: a new connection may have
     /// taken its place.
     pub fn forget_if(&mut self, key: LedgerKey, id: u64) {
-        let entry = self.ledger.get(&key.0, 0).ok().and_then(|value| Entry::parse(&value).ok());
+        let value = Ledger::try_from(&self.ledger).and_then(|ledger| ledger.get(&key.0, 0));
+        let entry = value.ok().and_then(|value| Entry::parse(&value).ok());
         if entry.is_some_and(|entry| entry.conn.id == id) {
             self.forget(key);
         }
@@ -185,13 +193,12 @@ impl Source {
     }
 }
 
-/// A descriptor of an array or a hash map.
-fn descriptor(map: &Map, name: &'static str) -> Result<OwnedFd, SourceError> {
+/// The descriptor of an array or a hash map.
+fn descriptor<'a>(map: &'a Map, name: &'static str) -> Result<BorrowedFd<'a>, SourceError> {
     let (Map::Array(data) | Map::HashMap(data)) = map else {
         return Err(SourceError::NoMap(name));
     };
-    let fd = data.fd().as_fd().try_clone_to_owned();
-    fd.map_err(|error| SourceError::Map { map: name, source: MapError::IoError(error) })
+    Ok(data.fd().as_fd())
 }
 
 /// Where an entry is in the ledger.

@@ -1,0 +1,135 @@
+//! Round-trip time, segments, retransmissions and handshakes, against what the sockets themselves tell.
+
+use std::time::Duration;
+
+use super::end::{End, Listener, Way, close_in_order, new_socket};
+use super::expect::{Expected, Quality};
+use super::links::Pair;
+use super::stage::{Lacking, Played, Stage};
+use super::suite::Scenario;
+use crate::clock::{now, wait_for};
+
+/// The scenarios of this file.
+pub(super) const ALL: &[Scenario] = &[
+    Scenario::during("quality.loopback", loopback),
+    Scenario::during("quality.delay", delay),
+    Scenario::during("quality.lost_syn", lost_syn),
+    Scenario::during("quality.retransmits", retransmits),
+];
+
+/// `TCP_INFO` once everything that was written is acknowledged.
+fn settled(end: &End, lossless: bool) -> Quality {
+    let numbers =
+        || -> Vec<u64> { end.act("info").iter().map(|word| word.parse().expect("a number")).collect() };
+    let own_syn = u64::from(end.side == crate::truth::Side::Client);
+    let numbers = wait_for("all to be acknowledged", Duration::from_secs(20), || {
+        Some(numbers()).filter(|numbers| numbers[2] == end.written + own_syn)
+    });
+    let [rtt, retransmits, _, _, segments_out, segments_in] = numbers[..] else { panic!("six numbers") };
+    Quality { rtt, sample_at_most: 0, segments_out, segments_in, retransmits, lossless }
+}
+
+/// Closes and gives what the close of both can have added.
+fn close_measured(first: &mut End, second: &mut End, lossless: bool) -> [Expected; 2] {
+    // Until a delayed acknowledgement has gone, the counters move.
+    std::thread::sleep(Duration::from_millis(60));
+    let qualities = [settled(first, lossless), settled(second, lossless)];
+    let before = now();
+    let mut ends = close_in_order(first, second);
+    std::thread::sleep(Duration::from_millis(20));
+    let micros = u64::try_from(before.elapsed().as_micros()).expect("a short time");
+    for (end, quality) in ends.iter_mut().zip(qualities) {
+        end.closed().quality = Some(Quality { sample_at_most: micros, ..quality });
+    }
+    ends
+}
+
+fn loopback(stage: &mut Stage) -> Played {
+    let two = stage.two("127.0.0.1")?;
+    for bytes in [0, 1, 100_000] {
+        for client_first in [true, false] {
+            let (mut client, mut server) = two.pair();
+            client.write_to(&mut server, bytes);
+            server.write_to(&mut client, bytes);
+            let ends = if client_first {
+                close_measured(&mut client, &mut server, true)
+            } else {
+                close_measured(&mut server, &mut client, true)
+            };
+            stage.expect_both(ends);
+        }
+    }
+    Ok(())
+}
+
+/// 20 ms each way: both the handshake and the round trips take at least 40.
+fn delay(stage: &mut Stage) -> Played {
+    const EACH_WAY: u32 = 20_000;
+    let pair = Pair::new(stage)?;
+    let listener = stage.listener(&pair.server.hand(), Pair::SERVER);
+    for (actor, link) in [(&pair.client, "near"), (&pair.server, "far")] {
+        let begun = actor.hand().try_do(format!("net delay {link} {EACH_WAY} 0"));
+        begun.map_err(|(_, error)| Lacking(format!("no netem: {error}")))?;
+    }
+    let (mut client, mut server) = listener.pair(&pair.client.hand(), Way::AsIs);
+    client.write_to(&mut server, 5000);
+    server.write_to(&mut client, 5000);
+    std::thread::sleep(Duration::from_millis(200));
+    let mut ends = close_measured(&mut client, &mut server, true);
+    ends[0].closed().handshake_at_least = 0.04;
+    stage.expect_both(ends);
+    Ok(())
+}
+
+/// The first SYN is lost: the handshake takes the second of its retransmission, which counts.
+fn lost_syn(stage: &mut Stage) -> Played {
+    let pair = Pair::new(stage)?;
+    let listener = stage.listener(&pair.server.hand(), Pair::SERVER);
+    let (mut client, mut server) = connect_through_gap(&pair, &listener);
+    client.write_to(&mut server, 10);
+    let mut ends = close_in_order(&mut client, &mut server);
+    ends[0].closed().handshake_at_least = 0.9;
+    stage.expect_both(ends);
+    Ok(())
+}
+
+fn connect_through_gap(pair: &Pair, listener: &Listener) -> (End, End) {
+    let hand = pair.client.hand();
+    pair.server.hand().act("net down far");
+    let socket = new_socket(&hand, listener.address);
+    let began = now();
+    hand.begin(format!("connect {socket} {}", listener.address));
+    std::thread::sleep(Duration::from_millis(300));
+    pair.server.hand().act("net up far");
+    let words = hand.wait().unwrap_or_else(|(_, error)| panic!("connect: {error}"));
+    assert_eq!(words[0], "0", "connected after {:?}", began.elapsed());
+    let nanos: u64 = words[1].parse().expect("nanoseconds");
+    let server = listener.accept();
+    let client = End {
+        hand: hand.clone(),
+        socket,
+        owner: hand.who(),
+        side: crate::truth::Side::Client,
+        local: words[2].parse().expect("an address"),
+        peer: listener.address,
+        took: Some(crate::clock::seconds(nanos)),
+        ..server.clone()
+    };
+    (client, server)
+}
+
+/// Sent again while the link was down: as often as the socket says.
+fn retransmits(stage: &mut Stage) -> Played {
+    let pair = Pair::new(stage)?;
+    let listener = stage.listener(&pair.server.hand(), Pair::SERVER);
+    let (mut client, mut server) = listener.pair(&pair.client.hand(), Way::AsIs);
+    client.write_to(&mut server, 100);
+    pair.server.hand().act("net down far");
+    client.write(300);
+    std::thread::sleep(Duration::from_millis(900));
+    pair.server.hand().act("net up far");
+    assert_eq!(server.read_some(300), super::end::Stopped::Enough);
+    let ends = close_measured(&mut client, &mut server, true);
+    stage.expect_both(ends);
+    Ok(())
+}

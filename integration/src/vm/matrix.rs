@@ -1,0 +1,128 @@
+//! The scenario suite on a kernel, in every way convis can see connections there.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::boot::{self, Outcome};
+use super::kernels::Kernel;
+
+/// The values of `--probes`.
+pub const PLANS: [&str; 4] = ["auto", "fentry", "kprobe", "tracepoint"];
+/// Of the mix: enough for all kinds of ends, few enough for an interpreted machine.
+const CONNECTIONS: usize = 200;
+const LIMIT: Duration = Duration::from_mins(15);
+const HEADING: &str = "== ";
+
+/// What became of the suite on one kernel.
+#[derive(Debug)]
+pub struct Report {
+    /// Suite and release.
+    pub build: String,
+    /// In the order of [`PLANS`]; shorter when the machine ended early.
+    pub plans: Vec<Plan>,
+    /// The machine's own end and output.
+    pub outcome: Outcome,
+}
+
+/// What became of the suite with one plan.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Plan {
+    /// The value of `--probes`.
+    pub name: String,
+    /// How many scenarios passed.
+    pub passed: usize,
+    /// The lines of those that failed.
+    pub failed: Vec<String>,
+    /// Those that were skipped, with the reason.
+    pub skipped: Vec<(String, String)>,
+    /// Whether the suite got to its last line.
+    pub complete: bool,
+}
+
+/// Runs it; an error says what the host lacks.
+pub fn run(kernel: &Kernel) -> Result<Report, String> {
+    let kept = kernel.get()?;
+    let outcome = boot::run(&kept, &script(), LIMIT)?;
+    Ok(Report { build: kept.build, plans: read(&outcome.output), outcome })
+}
+
+impl Report {
+    /// Whether everything ran and nothing failed.
+    pub fn is_good(&self) -> bool {
+        let names = self.plans.iter().map(|plan| plan.name.as_str());
+        self.outcome.status == Some(0)
+            && names.eq(PLANS)
+            && self.plans.iter().all(|plan| plan.complete && plan.failed.is_empty() && plan.passed > 0)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{:<40}", self.build)?;
+        for plan in &self.plans {
+            write!(out, " {} {}/{}/{}", plan.name, plan.passed, plan.failed.len(), plan.skipped.len())?;
+        }
+        let end = if self.is_good() { "ok" } else { "FAILED" };
+        write!(out, "  {end} in {:.0} s", self.outcome.took.as_secs_f64())
+    }
+}
+
+/// Each plan runs even when another one failed.
+fn script() -> String {
+    let suites = PLANS.map(|plan| {
+        format!(
+            "echo '{HEADING}{plan}'\n\
+             scenario --convis /bin/convis --probes {plan} --connections {CONNECTIONS} --seed 1 || status=1\n"
+        )
+    });
+    let checks = "status=0\nconvis --version || status=1\nconvis check || status=1\n";
+    format!("{checks}{}exit $status\n", suites.concat())
+}
+
+fn read(output: &str) -> Vec<Plan> {
+    let mut plans: Vec<Plan> = Vec::new();
+    for line in output.lines() {
+        if let Some(name) = line.strip_prefix(HEADING) {
+            plans.push(Plan { name: name.to_owned(), ..Plan::default() });
+        } else if let Some(plan) = plans.last_mut() {
+            plan.read(line);
+        }
+    }
+    plans
+}
+
+impl Plan {
+    fn read(&mut self, line: &str) {
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        match word {
+            "ok" => self.passed += 1,
+            "FAILED" => self.failed.push(rest.to_owned()),
+            "skipped" => {
+                let (name, reason) = rest.split_once(": ").unwrap_or((rest, ""));
+                self.skipped.push((name.to_owned(), reason.to_owned()));
+            }
+            "scenario:" => self.complete = true,
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: the output of a machine whose second plan failed once and whose third one died.
+    /// Guarantees: everything is attributed to its plan, and the missing last line is noticed.
+    #[test]
+    fn the_output_is_read_plan_by_plan() {
+        let plans = read(
+            "convis 0.1.0\n== auto\nok handshake\nskipped mptcp: not in this kernel\nscenario: 1 passed, 0 failed, 1 skipped\n\
+             == fentry\nFAILED reset: two: three\nok bytes\nscenario: 1 passed, 1 failed, 0 skipped\n== kprobe\nok handshake\n",
+        );
+        let names: Vec<_> =
+            plans.iter().map(|plan| (plan.name.as_str(), plan.passed, plan.complete)).collect();
+        assert_eq!(names, [("auto", 1, true), ("fentry", 1, true), ("kprobe", 1, false)]);
+        assert_eq!(plans[0].skipped, [("mptcp".to_owned(), "not in this kernel".to_owned())]);
+        assert_eq!(plans[1].failed, ["reset: two: three"]);
+    }
+}
