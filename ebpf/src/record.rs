@@ -172,7 +172,8 @@ impl Counters {
             lost_sent: next(),
             lost_received: next(),
             own_unsent: next(),
-            reserved: [0; 6],
+            map_errors: std::array::from_fn(|_| next()),
+            reserved: [0; 2],
         }
     }
 }

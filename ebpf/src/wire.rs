@@ -69,6 +69,20 @@ pub mod role {
     pub const LISTENER: u8 = 3;
 }
 
+/// Why the kernel refused a change of the ledger, the index of its counter.
+pub mod map_error {
+    /// E2BIG: as many entries as it has room for.
+    pub const FULL: usize = 0;
+    /// EBUSY or EDEADLK: interrupted in the middle of another change.
+    pub const BUSY: usize = 1;
+    /// ENOMEM.
+    pub const NO_MEMORY: usize = 2;
+    /// Any other.
+    pub const OTHER: usize = 3;
+    /// Number of them.
+    pub const COUNT: usize = 4;
+}
+
 /// Address family IPv4.
 pub const AF_INET: u16 = 2;
 /// Address family IPv6.
@@ -319,8 +333,10 @@ pub struct Counters {
     pub lost_received: u64,
     /// Attempts of convis itself that failed before a segment was sent: its self-test looks for them.
     pub own_unsent: u64,
+    /// Changes of the ledger that the kernel refused, by [`map_error`].
+    pub map_errors: [u64; map_error::COUNT],
     /// Zero; the counters of two CPUs share no cache line.
-    pub reserved: [u64; 6],
+    pub reserved: [u64; 2],
 }
 
 /// Number of `u64` in [`Counters`].

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use convis_ebpf::wire::Counters;
+use convis_ebpf::wire::{Counters, map_error};
 use convis_exporters::{DropReason, ErrorType, LaneStats, Signal};
 
 use crate::ledger::{Delivered, KINDS, Terms};
@@ -117,7 +117,7 @@ impl Status {
         if let Some(snapshot) = self.snapshot() {
             families.extend(ledger_families(&snapshot, &mut dropped));
             families.extend(table_families(&snapshot));
-            families.push(lost_bytes(&snapshot.counters));
+            families.extend([lost_bytes(&snapshot.counters), ledger_errors(&snapshot.counters)]);
         }
         families.extend(sink_families(&self.lanes, &mut dropped));
         families.push(dropped);
@@ -202,7 +202,7 @@ fn table_families(snapshot: &Snapshot) -> Vec<Family> {
             "convis.connections.missed",
             "{connection}",
             Kind::Counter,
-            "Connections whose end was missed because the kernel skipped a program.",
+            "Connections whose end was not seen, found out later.",
             snapshot.missed_ends,
         ),
         single(
@@ -216,7 +216,7 @@ fn table_families(snapshot: &Snapshot) -> Vec<Family> {
             "convis.programs.skipped",
             "{run}",
             Kind::Counter,
-            "Runs of a kernel program that the kernel skipped, most of them of no consequence.",
+            "Hits that no copy of a kernel program saw, at most: the kernel skips one that is already running.",
             snapshot.skipped,
         ),
         single("convis.connections", "{connection}", Kind::Gauge, "Open now.", snapshot.connections as u64),
@@ -250,6 +250,25 @@ fn table_families(snapshot: &Snapshot) -> Vec<Family> {
             snapshot.delivered.unreadable,
         ),
     ]
+}
+
+fn ledger_errors(counters: &Counters) -> Family {
+    let sample = |error: &str, index: usize| Sample {
+        labels: vec![("error.type", error.to_owned())],
+        value: counters.map_errors.get(index).copied().unwrap_or_default(),
+    };
+    Family {
+        name: "convis.ledger.errors",
+        unit: "{change}",
+        kind: Kind::Counter,
+        description: "Changes of the ledger that the kernel refused.",
+        samples: vec![
+            sample("full", map_error::FULL),
+            sample("busy", map_error::BUSY),
+            sample("no_memory", map_error::NO_MEMORY),
+            sample("_OTHER", map_error::OTHER),
+        ],
+    }
 }
 
 fn lost_bytes(counters: &Counters) -> Family {

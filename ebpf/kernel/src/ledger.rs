@@ -9,7 +9,7 @@ use crate::emit;
 use crate::kernel::ReadFailed;
 use crate::sock;
 use crate::wire::{
-    AF_INET, ClosedRecord, Conn, Entry, OpenedRecord, Owner, SOCKET_KEY, Totals, Tuple, flag, kind,
+    AF_INET, ClosedRecord, Conn, Entry, OpenedRecord, Owner, SOCKET_KEY, Totals, Tuple, flag, kind, map_error,
 };
 
 #[map(name = "CONNS")]
@@ -74,7 +74,7 @@ pub fn beginning_unknown() -> u16 {
 /// Makes the entry of a connection without addresses under `key`; a full ledger is counted.
 #[inline(always)]
 pub fn begin(key: u64, role: u8) -> Option<&'static mut Entry> {
-    if CONNS.insert(key, &BLANK, u64::from(BPF_ANY)).is_err() {
+    if !insert(key, &BLANK, BPF_ANY) {
         emit::count(|counters| &raw mut counters.untracked);
         // SAFETY: an integer that only ever becomes 1.
         unsafe { (&raw mut WAS_FULL).write_volatile(1) };
@@ -123,7 +123,35 @@ pub fn has_just_begun(key: u64, transition: u32) -> bool {
 /// Forgets the entry under `key`.
 #[inline(always)]
 pub fn remove(key: u64) {
-    let _absent = CONNS.remove(key);
+    const ENOENT: i32 = -2;
+    if let Err(error) = CONNS.remove(key)
+        && error != ENOENT
+    {
+        refused(error);
+    }
+}
+
+/// Puts an entry in; a refusal is counted.
+#[inline(always)]
+fn insert(key: u64, entry: &Entry, flags: u32) -> bool {
+    match CONNS.insert(key, entry, u64::from(flags)) {
+        Ok(()) => true,
+        Err(error) => {
+            refused(error);
+            false
+        }
+    }
+}
+
+#[inline(always)]
+fn refused(error: i32) {
+    let kind = match error {
+        -7 => map_error::FULL,
+        -16 | -35 => map_error::BUSY,
+        -12 => map_error::NO_MEMORY,
+        _ => map_error::OTHER,
+    };
+    emit::count(|counters| &raw mut counters.map_errors[kind]);
 }
 
 /// Forgets the entry of an ended connection, unless it waits for its accept.
@@ -142,7 +170,7 @@ pub fn remove_ended(key: u64) {
 pub fn enter(key: u64, fill: impl FnOnce(&mut Conn) -> Result<(), ReadFailed>) {
     let start_ns = emit::now();
     let id = id_at(start_ns);
-    if CONNS.insert(id, &BLANK, u64::from(BPF_ANY)).is_err() {
+    if !insert(id, &BLANK, BPF_ANY) {
         emit::count(|counters| &raw mut counters.untracked);
         return;
     }
@@ -228,7 +256,7 @@ pub fn ended(kind: u8, entry: &mut Entry) {
     }
     let flags = entry.conn.flags;
     entry.conn.flags = flags | waiting(kind);
-    if CONNS.insert(&entry.conn.id, &*entry, u64::from(BPF_ANY)).is_err() {
+    if !insert(entry.conn.id, entry, BPF_ANY) {
         lost(kind, entry.conn.role, &entry.totals);
     }
     entry.conn.flags = flags;
