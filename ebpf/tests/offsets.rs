@@ -36,8 +36,7 @@ fn the_window_holds_most_members() {
         let start = window_start(&offsets);
         let members = offsets.iter().zip(WANTED).filter(|(_, wanted)| wanted.structure == "tcp_sock");
         let end = start + WINDOW_BYTES;
-        let held =
-            members.filter(|(offset, wanted)| (start..=end - wanted.size).contains(*offset)).count();
+        let held = members.filter(|(offset, wanted)| (start..=end - wanted.size).contains(*offset)).count();
         assert!(start.is_multiple_of(8) && held >= 7, "{name}: {held} from {start}");
     }
 }

@@ -356,7 +356,8 @@ impl Starter<'_> {
         walker.load(kind, btf).map_err(|error| chain(&error))?;
         let fd = walker.fd().map_err(|error| chain(&error))?.as_fd().try_clone_to_owned();
         let fd = fd.map_err(|error| error.to_string())?;
-        let map = of_ledger.then(|| self.source.ledger_fd()).transpose().map_err(|error| error.to_string())?;
+        let map =
+            of_ledger.then(|| self.source.ledger_fd()).transpose().map_err(|error| error.to_string())?;
         Iterator::new(fd.as_fd(), map).map_err(|error| error.to_string())
     }
 }
