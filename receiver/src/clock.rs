@@ -11,11 +11,48 @@ pub struct Clock {
     ahead_ns: i128,
 }
 
+/// A comparison of the two clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Reading {
+    ahead_ns: i128,
+    /// By how much it may be wrong: the thread can be held up between the looks at the two.
+    within_ns: i128,
+}
+
+impl Reading {
+    /// The closest of a few.
+    fn take() -> Self {
+        const TRIES: usize = 4;
+        let readings = std::iter::repeat_with(Self::once).take(TRIES);
+        readings.min_by_key(|reading| reading.within_ns).unwrap_or(Self { ahead_ns: 0, within_ns: i128::MAX })
+    }
+
+    fn once() -> Self {
+        let before = nanos(clock_gettime(ClockId::Boottime));
+        let wall = nanos(clock_gettime(ClockId::Realtime));
+        let after = nanos(clock_gettime(ClockId::Boottime));
+        let within_ns = (after - before) / 2;
+        Self { ahead_ns: wall - before - within_ns, within_ns }
+    }
+}
+
 impl Clock {
-    /// Compares the two clocks now. Taken anew for each batch of records, so that a step of the wall clock is followed.
+    /// Compares the two clocks now.
     pub fn read() -> Self {
-        let boot = nanos(clock_gettime(ClockId::Boottime));
-        Self { ahead_ns: nanos(clock_gettime(ClockId::Realtime)) - boot }
+        Self { ahead_ns: Reading::take().ahead_ns }
+    }
+
+    /// The same clock, unless the wall clock was set meanwhile: both run at the same rate, so nothing else moves them apart,
+    /// and a connection's events stay in their order.
+    #[must_use]
+    pub fn followed(self) -> Self {
+        self.following(Reading::take())
+    }
+
+    fn following(self, reading: Reading) -> Self {
+        const SET_NS: i128 = 1_000_000;
+        let apart = (reading.ahead_ns - self.ahead_ns).abs();
+        if apart > SET_NS + reading.within_ns { Self { ahead_ns: reading.ahead_ns } } else { self }
     }
 
     /// A clock that is `ahead_ns` nanoseconds ahead.
@@ -56,6 +93,17 @@ mod tests {
         assert_eq!(iso_millis(951_782_399_999_000_000), "2000-02-28T23:59:59.999Z");
         assert_eq!(iso_millis(951_782_400_000_000_000), "2000-02-29T00:00:00.000Z");
         assert_eq!(iso_millis(1_795_509_296_123_456_789), "2026-11-24T08:34:56.123Z");
+    }
+
+    /// Scenario: readings that differ by what a held-up thread causes, and one after the wall clock was set.
+    /// Guarantees: only the latter moves the clock.
+    #[test]
+    fn follows_only_a_clock_that_was_set() {
+        let clock = Clock::ahead(5_000_000_000);
+        for (ahead_ns, within_ns) in [(5_000_000_300, 50), (5_000_900_000, 0), (5_009_000_000, 9_000_000)] {
+            assert_eq!(clock.following(Reading { ahead_ns, within_ns }), clock);
+        }
+        assert_eq!(clock.following(Reading { ahead_ns: 3_000, within_ns: 50 }), Clock::ahead(3_000));
     }
 
     /// Scenario: a record's time and a wall clock ahead of it.

@@ -101,6 +101,7 @@ async fn capture(options: &Run, resolved: Resolved) -> Result<(), Fatal> {
         sinks,
         status,
         events: options.events.clone(),
+        clock: attached,
         skipped: (0, 0),
         swept: Swept::default(),
         dropped: false,
@@ -187,6 +188,7 @@ struct Capture {
     sinks: Vec<Sink>,
     status: Arc<Status>,
     events: Vec<EventName>,
+    clock: Clock,
     /// Skipped runs, and when they were looked up.
     skipped: (u64, u64),
     swept: Swept,
@@ -247,7 +249,7 @@ impl Capture {
 
     /// Takes everything that is in the ring, and what waits in the ledger because the ring was full.
     fn drain(&mut self, source: &mut Source) {
-        let clock = Clock::read();
+        let clock = self.clock();
         let boot_ns = boot_now();
         let now = clock.unix_nanos(boot_ns);
         let skipped = self.skipped(source, boot_ns);
@@ -279,7 +281,7 @@ impl Capture {
     /// Reads the figures of every living connection, and finds out which ones have ended without a word. Costs by their
     /// number, whatever they move.
     fn walk(&mut self, source: &mut Source, purpose: Purpose) -> Result<(), Fatal> {
-        let clock = Clock::read();
+        let clock = self.clock();
         let boot_ns = boot_now();
         let now = clock.unix_nanos(boot_ns);
         // Before the walk, which then no longer shows the connections whose ends these counters call lost.
@@ -294,6 +296,12 @@ impl Capture {
         tracker.count_lost(&counters);
         self.export_events();
         Ok(())
+    }
+
+    /// The clock, after a look whether the wall clock was set.
+    fn clock(&mut self) -> Clock {
+        self.clock = self.clock.followed();
+        self.clock
     }
 
     /// Says once that the kernel side lost something: whoever reads the numbers should know.
@@ -331,7 +339,7 @@ impl Capture {
     }
 
     fn export_metrics(&mut self) {
-        let now = Clock::read().unix_nanos(boot_now());
+        let now = self.clock().unix_nanos(boot_now());
         let batch = self.tracker.metrics.collect(now);
         if batch.resources.is_empty() {
             return;
@@ -362,7 +370,7 @@ impl Capture {
         // Nothing may be left for a later sweep.
         self.swept = Swept::default();
         self.drain(&mut source);
-        let clock = Clock::read();
+        let clock = self.clock();
         self.tracker.release_unaccepted(clock, clock.unix_nanos(boot_now()));
         self.export_events();
         self.export_metrics();
