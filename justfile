@@ -24,7 +24,7 @@ test-integration *ARGS:
     -scripts/vm get
     scripts/as-root cargo test -p convis-integration {{ ARGS }}
 
-# The scenarios on other kernels: all of them, or `just vm arm64-6.12`; or a command there: `just vm 6.12 sh`
+# The scenarios on other kernels: all of them, or one: `just vm arm64-6.12`; or a command there: `just vm 6.12 sh`
 [positional-arguments]
 vm *ARGS:
     scripts/install vm

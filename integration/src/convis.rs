@@ -67,6 +67,14 @@ impl Convis {
         self.process.pid()
     }
 
+    /// Does not let it run while something is done.
+    pub fn paused<T>(&mut self, meanwhile: impl FnOnce() -> T) -> T {
+        self.process.ask(Ask::Pause);
+        let done = meanwhile();
+        self.process.ask(Ask::GoOn);
+        done
+    }
+
     /// Where it answers `/metrics`.
     pub fn admin(&self) -> SocketAddr {
         self.admin

@@ -22,7 +22,7 @@ pub struct Process {
     read_to: Cell<usize>,
 }
 
-/// Which kind of end a child is asked for.
+/// What a child is asked for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Ask {
     /// SIGTERM
@@ -31,6 +31,10 @@ pub enum Ask {
     Interrupt,
     /// SIGKILL
     Kill,
+    /// SIGSTOP
+    Pause,
+    /// SIGCONT
+    GoOn,
 }
 
 impl Process {
@@ -109,6 +113,8 @@ impl Process {
             Ask::Stop => Signal::TERM,
             Ask::Interrupt => Signal::INT,
             Ask::Kill => Signal::KILL,
+            Ask::Pause => Signal::STOP,
+            Ask::GoOn => Signal::CONT,
         };
         let pid = Pid::from_child(&self.child);
         kill_process(pid, signal).unwrap_or_else(|error| panic!("{}: signal: {error}", self.name));

@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use convis_integration::actors::{Scene, Truth};
+use convis_integration::actors::{Scene, Truth, canonical};
 use convis_integration::clock::wait_for;
 use convis_integration::convis::{Convis, Stopped};
 use convis_integration::event::{CLOSED, Event, OPENED};
 use convis_integration::ledger::Ledger;
 use convis_integration::need::root;
+use convis_integration::oracle::Oracle;
+use convis_integration::otlp::Point;
 use convis_integration::traffic::Exchange;
+use convis_integration::truth::Report;
 use convis_integration::{need, turns};
 
 const KINDS: [&str; 3] = ["opened", "closed", "failed"];
@@ -115,4 +118,135 @@ fn a_full_ring_loses_nothing() {
     assert!(KINDS.iter().all(|kind| ledger.kind(kind).dropped < 0.5), "{ledger:#?}");
     assert!(ledger.sink("stdout").balances(), "{ledger:#?}");
     assert!(KINDS.iter().all(|kind| ledger.kind(kind).balances()), "{ledger:#?}");
+}
+
+/// What became of connections made while convis did not run.
+struct Overflow {
+    truth: Truth,
+    ledger: Ledger,
+    closed: Vec<Event>,
+    stderr: String,
+    /// In `convis.tcp.connection.io` of lost connections: transmitted, received.
+    lost: [u64; 2],
+}
+
+const DIRECTIONS: [&str; 2] = ["transmit", "receive"];
+
+/// A ring of one page and a ledger of 64, and 2,000 connections that nobody takes out of them.
+fn overflow(oracle: &Oracle) -> Overflow {
+    let sink = format!("otlp,endpoint=http://127.0.0.1:{},protocol=grpc", oracle.ports().grpc);
+    let arguments =
+        ["--ring-bytes", "4096", "--max-connections", "64", "--interval", "500ms", "--sink", &sink];
+    let mut convis = Convis::start(&arguments);
+    let truth = convis.paused(|| flood(2_000));
+    let all = truth.ends().count() as f64;
+    let counted = |ledger: &Ledger| {
+        DIRECTIONS.map(|way| {
+            ledger.sum("convis_bytes_lost_total", &[("network_io_direction", way)]).unwrap_or_default()
+        })
+    };
+    let ledger = wait_for("the ledger to settle", SETTLED, || {
+        let ledger = convis.ledger();
+
+        let quiet =
+            KINDS.iter().all(|kind| ledger.kind(kind).pending < 0.5) && ledger.sink("stdout").queued < 0.5;
+        (ledger.kind("closed").seen >= all && quiet).then_some(ledger)
+    });
+    let lost = wait_for("the metrics of what was lost", SETTLED, || {
+        let lost = lost_bytes(oracle);
+        let same =
+            counted(&ledger).iter().zip(lost).all(|(counted, lost)| (counted - lost as f64).abs() < 0.5);
+        same.then_some(lost)
+    });
+    let port = truth.server.port();
+    let stopped = convis.stop();
+    assert!(stopped.status.success(), "{}: {}", stopped.status, stopped.stderr);
+    let mine = |event: &Event| {
+        event.name == CLOSED && [event.local(), event.peer()].iter().any(|address| address.port() == port)
+    };
+    let closed = stopped.events.into_iter().filter(mine).collect();
+    Overflow { truth, ledger, closed, stderr: stopped.stderr, lost }
+}
+
+/// The last values that arrived.
+fn lost_bytes(oracle: &Oracle) -> [u64; 2] {
+    let points = oracle.points_taken();
+    DIRECTIONS.map(|way| {
+        let mut mine = points.iter().filter(|point| {
+            point.metric == "convis.tcp.connection.io"
+                && point.resource.get("convis.dropped").is_some_and(|value| *value == true)
+                && point.attribute("network.io.direction").as_deref() == Some(way)
+        });
+        mine.next_back().map_or(0, Point::integer)
+    })
+}
+
+/// Scenario: ring and ledger are full while 2,000 connections come and go.
+/// Guarantees: the equation holds for every kind; what is lost is counted with its reason, told once, and its bytes are in
+/// the metrics: with those of the events that came, they are exactly what moved.
+#[test]
+fn what_is_lost_is_counted() {
+    const ATTEMPTS: usize = 3;
+    need!(root());
+    let oracle = need!(Oracle::start("none"));
+    let _turn = turns::alone();
+    for _ in 0..ATTEMPTS {
+        let Overflow { truth, ledger, closed, stderr, lost } = overflow(&oracle);
+        assert!(KINDS.iter().all(|kind| ledger.kind(kind).balances()), "{ledger:#?}");
+        let full = [("stage", "kernel"), ("reason", "ledger_full"), ("kind", "closed")];
+        let dropped = ledger.sum("convis_events_dropped_total", &full).unwrap_or_default();
+        assert!(dropped > 0.5, "{ledger:#?}");
+        assert!((dropped - ledger.kind("closed").dropped).abs() < 0.5, "{ledger:#?}");
+        let warnings = stderr.lines().filter(|line| line.contains("events are being lost in the kernel"));
+        assert_eq!(warnings.count(), 1, "{stderr}");
+
+        let missing = (truth.ends().count() - closed.len()) as f64;
+        assert!(dropped > missing - 0.5, "{missing} are missing, {dropped} counted");
+        if dropped > missing + 0.5 {
+            // One of another program was among them, whose bytes are among those of the metrics.
+            continue;
+        }
+        let total = |key: &str| closed.iter().map(|event| event.number(key)).sum::<u64>();
+        let moved = |of: fn(&Report) -> u64| truth.ends().map(of).sum::<u64>();
+        assert_eq!(
+            [total("convis.bytes.sent") + lost[0], total("convis.bytes.received") + lost[1]],
+            [moved(|end| end.written), moved(|end| end.read)],
+            "{} events came, {dropped} were lost",
+            closed.len()
+        );
+        return;
+    }
+    panic!("other programs' connections came in between {ATTEMPTS} times");
+}
+
+/// Scenario: 300 connections are open at a time, where the ledger has room for 64 ends.
+/// Guarantees: every end is told once with its exact bytes; who is named is the right one; those without room are counted.
+#[test]
+fn a_small_ledger_loses_nothing() {
+    const CONNECTIONS: usize = 300;
+    need!(root());
+    let _turn = turns::alone();
+    let convis = Convis::start(&["--max-connections", "64"]);
+    let exchange =
+        Exchange { send: SENT, expect: ANSWERED, hold: Duration::from_secs(3), ..Exchange::default() };
+    let scene = Scene { count: CONNECTIONS, parallel: CONNECTIONS, ..Scene::one("127.0.0.1:0", exchange) };
+    let truth = scene.play();
+    let (ledger, stopped) = settle(convis, &truth);
+    assert!(stopped.status.success(), "{}: {}", stopped.status, stopped.stderr);
+    assert!(ledger.dropped() < 0.5, "{ledger:#?}");
+    assert!(KINDS.iter().all(|kind| ledger.kind(kind).balances()), "{ledger:#?}");
+    let untracked = ledger.sum("convis_connections_untracked_total", &[]).unwrap_or_default();
+    assert!(untracked > 0.5, "{ledger:#?}");
+
+    let ends = || stopped.events.iter().filter(|event| event.name == CLOSED);
+    for end in truth.ends() {
+        let is_its =
+            |event: &&Event| event.local() == canonical(end.local) && event.peer() == canonical(end.peer);
+        let told: Vec<&Event> = ends().filter(is_its).collect();
+        let [event] = told[..] else { panic!("{} closed events of {end:?}: {told:#?}", told.len()) };
+        assert_eq!(event.number("convis.bytes.sent"), end.written, "{end:?}: {event:#?}");
+        assert_eq!(event.number("convis.bytes.received"), end.read, "{end:?}: {event:#?}");
+        let is_its_owner = event.pid().is_none_or(|pid| pid == u64::from(end.pid));
+        assert!(is_its_owner, "{end:?}: {event:#?}");
+    }
 }

@@ -1,5 +1,7 @@
 //! Metrics of connections that live on, at an independent OTLP receiver, against what the test's own sockets moved.
 
+#![expect(clippy::expect_used, reason = "a helper of tests that may fail like them")]
+
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
@@ -41,7 +43,8 @@ impl Pair {
 
 fn convis(oracle: &Oracle, temporality: &str) -> Convis {
     let http = oracle.ports().http;
-    let sink = format!("otlp,endpoint=http://127.0.0.1:{http},protocol=http/protobuf,temporality={temporality}");
+    let sink =
+        format!("otlp,endpoint=http://127.0.0.1:{http},protocol=http/protobuf,temporality={temporality}");
     Convis::start(&["--interval", "300ms", "--sink", &sink])
 }
 

@@ -15,6 +15,11 @@ const PATIENCE: Duration = Duration::from_mins(5);
 /// Plays a group; a scenario that this kernel cannot play is told, not hidden.
 fn play(group: &str, seed: u64, connections: usize) {
     let _turn = turns::together();
+    play_alone(group, seed, connections);
+}
+
+/// As [`play`], for who has the machine already.
+fn play_alone(group: &str, seed: u64, connections: usize) {
     let mut command = Command::new(built("scenario"));
     command.arg("--convis").arg(binary()).args(["--only", group, "--seed", &seed.to_string()]);
     command.args(["--connections", &connections.to_string()]);
@@ -91,4 +96,22 @@ fn updated() {
 fn quality() {
     need!(root());
     play("quality", 1, 1);
+}
+
+/// Scenario: multipath TCP at both ends, and at one of them.
+/// Guarantees: each subflow is one connection, of the right process, to the byte.
+#[test]
+fn mptcp() {
+    need!(root());
+    play("mptcp", 1, 1);
+}
+
+/// Scenario: 20,000 short connections of random sizes and three endings, over loopback and between namespaces, with a ring
+/// of the default size and one of a page.
+/// Guarantees: every end once, its owner, bytes and ending.
+#[test]
+fn flood() {
+    need!(root());
+    let _turn = turns::alone();
+    play_alone("flood", u64::from(std::process::id()), 2000);
 }

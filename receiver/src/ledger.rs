@@ -21,6 +21,8 @@ pub const KINDS: [(u8, &str); 6] = [
 pub struct Delivered {
     taken: [u64; kind::COUNT],
     swept: [u64; kind::COUNT],
+    /// Opened records taken from the ledger before the end of their connection was lost, which counts them as lost as well.
+    pub swept_before_loss: u64,
     /// Records of the ring that could not be read: a defect.
     pub unreadable: u64,
 }
@@ -87,7 +89,8 @@ impl Terms {
         let index = usize::from(kind);
         let has_ledger = matches!(kind, kind::OPENED | kind::CLOSED | kind::FAILED);
         let ring_full = counters.ring_full[index];
-        let ledger_full = counters.ledger_full[index];
+        let taken_before = if kind == kind::OPENED { delivered.swept_before_loss } else { 0 };
+        let ledger_full = counters.ledger_full[index].saturating_sub(taken_before);
         let waiting = ring_full.saturating_sub(ledger_full).saturating_sub(delivered.swept[index]);
         Self {
             seen: counters.seen[index],

@@ -60,7 +60,8 @@ pub fn accepted(sk: u64) {
     if entry.conn.flags & flag::SELF == 0 {
         ledger::opened_at(entry, emit::now());
     }
-    if ended {
+    // Without room in the ring it waits for the sweep, as its own end's entry is gone already.
+    if ended && entry.conn.flags & flag::OPEN_PENDING == 0 {
         ledger::remove(sk);
     }
 }

@@ -258,6 +258,9 @@ pub fn ended(kind: u8, entry: &mut Entry) {
     entry.conn.flags = flags | waiting(kind);
     if !insert(entry.conn.id, entry, BPF_ANY) {
         lost(kind, entry.conn.role, &entry.totals);
+        if flags & flag::OPEN_PENDING != 0 {
+            emit::count(|counters| &raw mut counters.ledger_full[kind::OPENED as usize]);
+        }
     }
     entry.conn.flags = flags;
 }

@@ -183,16 +183,23 @@ pub fn was_reset_here(totals: &Totals) -> bool {
     matches!(state, state::ESTABLISHED | state::CLOSE_WAIT) && totals.sk_err == 0 && totals.shutdown == BOTH
 }
 
+/// Whether somebody destroyed the socket from outside, such as by `ss -K`.
+#[inline(always)]
+pub fn was_destroyed(totals: &Totals) -> bool {
+    const ECONNABORTED: u32 = 103;
+    totals.sk_err == ECONNABORTED
+}
+
 /// Payload bytes of an ended connection, sent and received: without SYN and FIN. User space has the same arithmetic; here
 /// it is for what user space never gets.
 #[inline(always)]
 pub fn payload(role: u8, totals: &Totals) -> (u64, u64) {
     const SOCK_DONE: u32 = 1 << 1;
-    let syn = u64::from(role == role::CLIENT);
     let fin = after_fin(u32::from(totals.old_state)) && totals.snd_una == totals.write_seq;
     let peers_fin = totals.sk_flags & SOCK_DONE != 0;
-    (
-        totals.bytes_acked.saturating_sub(syn + u64::from(fin)),
-        totals.bytes_received.saturating_sub(u64::from(peers_fin)),
-    )
+    let acked = totals.bytes_acked.saturating_sub(u64::from(fin));
+    // Only a client's SYN was acknowledged without being counted as sent.
+    let is_client = role == role::CLIENT
+        || (role == role::UNKNOWN && acked == totals.bytes_sent.wrapping_sub(totals.bytes_retrans) + 1);
+    (acked.saturating_sub(u64::from(is_client)), totals.bytes_received.saturating_sub(u64::from(peers_fin)))
 }

@@ -113,6 +113,8 @@ fn follow(sk: u64, change: Change, may_be_done: bool) {
     }
     if matches!(change.new, FIN_WAIT1 | LAST_ACK) || change.ends() && sock::was_reset_here(&entry.totals) {
         opens |= closes_here(&mut entry.conn);
+    } else if change.ends() && sock::was_destroyed(&entry.totals) && entry.conn.flags & flag::KERNEL == 0 {
+        destroyed(&mut entry.conn);
     }
     if entry.conn.flags & flag::SELF != 0 {
         if change.ends() {
@@ -209,6 +211,15 @@ fn closes_here(conn: &mut Conn) -> bool {
     unaccepted
 }
 
+/// Somebody destroys the socket, in his own task.
+#[inline(always)]
+fn destroyed(conn: &mut Conn) {
+    let tgid = task::current_tgid();
+    if tgid != conn.owner.tgid && !task::is_kernels() {
+        conn.closer = tgid;
+    }
+}
+
 /// The socket reaches CLOSE: the only moment when its totals are complete.
 #[inline(always)]
 fn ends(sk: u64, change: Change, entry: &mut Entry) {
@@ -281,6 +292,7 @@ fn untracked_ends(sk: u64, change: Change) -> Option<&'static mut Entry> {
     if !told {
         let mut totals = ledger::no_totals();
         let _counted = sock::fill_totals(sk, change.old, &mut totals);
+        let _counted = sock::fill_role_hints(sk, &mut totals);
         ledger::lost(kind::CLOSED, role::UNKNOWN, &totals);
     }
     None

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::io::Seek;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -175,6 +176,20 @@ impl Hand {
         }
         let (code, text) = rest.split_once(' ').unwrap_or((rest, ""));
         Err((code.parse().unwrap_or(0), text.to_owned()))
+    }
+
+    /// The text of the file that a deed gives.
+    pub(super) fn file(&self, deed: impl Display) -> String {
+        self.begin(deed);
+        self.file_begun()
+    }
+
+    /// As [`Hand::file`], of a deed that was begun.
+    pub(super) fn file_begun(&self) -> String {
+        let (_, file) = self.wait_with_descriptor().unwrap_or_else(|(_, error)| panic!("a file: {error}"));
+        let mut file = std::fs::File::from(file.expect("a descriptor"));
+        file.rewind().expect("a file");
+        std::io::read_to_string(file).expect("a text")
     }
 
     /// Lets it do something that can fail.

@@ -7,7 +7,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, SendFlags, SocketFlags, SocketType, getpeername, getsockname, send, sendto, socket_with,
+    AddressFamily, Protocol, RawProtocol, SendFlags, SocketFlags, SocketType, getpeername, getsockname, send,
+    sendto, socket_with,
 };
 use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
 
@@ -23,6 +24,12 @@ const MSG_ZEROCOPY: u32 = 0x0400_0000;
 pub(super) fn new_socket(ipv6: bool) -> io::Result<OwnedFd> {
     let family = if ipv6 { AddressFamily::INET6 } else { AddressFamily::INET };
     Ok(socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?)
+}
+
+pub(super) fn new_mptcp_socket(ipv6: bool) -> io::Result<OwnedFd> {
+    let family = if ipv6 { AddressFamily::INET6 } else { AddressFamily::INET };
+    let protocol = Protocol::from_raw(RawProtocol::new(262).expect("not zero"));
+    Ok(socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, Some(protocol))?)
 }
 
 pub(super) fn listen(address: SocketAddr, backlog: i32) -> io::Result<OwnedFd> {

@@ -276,6 +276,7 @@ impl End {
             peer: canonical(self.peer),
             owner: Some(Owner::from(self.owner)),
             attributions: &["kernel"],
+            kernel_owned: false,
             fate: Fate::Closed(Closed {
                 handshake_at_most,
                 ..Closed::orderly(reason, self.written, self.read)
@@ -307,6 +308,7 @@ pub(super) fn failed(
         peer: canonical(to),
         owner: Some(Owner::from(who)),
         attributions: &["kernel"],
+        kernel_owned: false,
         fate: Fate::Failed(error),
     }
 }

@@ -22,6 +22,7 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario::during("endings.exit", exit),
     Scenario::during("endings.timeout", timeout),
     Scenario::during("endings.disconnect", disconnect),
+    Scenario::during("endings.destroyed", destroyed),
     Scenario::during("endings.fast_open", fast_open),
     Scenario::during("endings.fast_open_unwritten", fast_open_unwritten),
     Scenario::during("endings.unaccepted", unaccepted),
@@ -171,6 +172,32 @@ fn disconnect(stage: &mut Stage) -> Played {
     }
     client.write_to(&mut server, 5);
     stage.expect_both(close_in_order(&mut client, &mut server));
+    Ok(())
+}
+
+/// Ended from outside, by a process that has neither end: a reset by the end that it names.
+fn destroyed(stage: &mut Stage) -> Played {
+    const ECONNABORTED: i32 = 103;
+    let two = stage.two("127.0.0.1")?;
+    let outsider = stage.actor(Place::Here)?;
+    for client_ends in [true, false] {
+        let (mut client, mut server) = two.pair();
+        client.write_to(&mut server, 300);
+        server.write_to(&mut client, 400);
+        let (mut ended, mut other) = if client_ends { (client, server) } else { (server, client) };
+        let done = outsider.hand().try_do(format!("destroy {} {}", ended.local, ended.peer));
+        if let Err((_, error)) = done {
+            stage.expect_both(close_in_order(&mut ended, &mut other));
+            return Err(Lacking(format!("no SOCK_DESTROY: {error}")));
+        }
+        assert_eq!(ended.read_all(), Stopped::Error(ECONNABORTED));
+        assert_eq!(other.read_all(), Stopped::Error(ECONNRESET));
+        ended.close();
+        other.close();
+        let mut end = ended.torn("local_reset");
+        end.closed().closing_pid = Some(outsider.who().pid);
+        stage.expect_both([end, other.torn("peer_reset")]);
+    }
     Ok(())
 }
 

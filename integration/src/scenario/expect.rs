@@ -23,6 +23,8 @@ pub(super) struct Expected {
     pub(super) owner: Option<Owner>,
     /// How the owner may be known.
     pub(super) attributions: Attributions,
+    /// Whether the socket is one of the kernel itself.
+    pub(super) kernel_owned: bool,
     /// What became of it.
     pub(super) fate: Fate,
 }
@@ -52,6 +54,8 @@ pub(super) struct Closed {
     pub(super) opened: bool,
     /// `convis.close.reason`
     pub(super) reason: &'static str,
+    /// Whether another first cause is as right: the end is agreed on above TCP.
+    pub(super) may_end_either_way: bool,
     /// Bytes that the application wrote.
     pub(super) written: u64,
     /// Whether everything written was acknowledged, `sent` being the same.
@@ -74,27 +78,23 @@ pub(super) struct Closed {
     pub(super) role_may_be_unknown: bool,
     /// How many updated events it has, at least and at most.
     pub(super) updates: (usize, usize),
-    /// What the kernel said of the socket just before the close.
+    /// What the kernel said of the socket at its end.
     pub(super) quality: Option<Quality>,
     /// The place of the other end among all that is expected, where it is observed too.
     pub(super) twin: Option<usize>,
 }
 
-/// `TCP_INFO` just before the close, and what the close can have added.
+/// `TCP_INFO` of a socket that has ended but is not closed yet: nothing changes any more.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Quality {
     /// Microseconds.
     pub(super) rtt: u64,
-    /// Longest time in microseconds that a segment of the close can have taken.
-    pub(super) sample_at_most: u64,
-    /// Segments, before the close.
+    /// Segments.
     pub(super) segments_out: u64,
-    /// Segments, before the close.
+    /// Segments.
     pub(super) segments_in: u64,
-    /// Retransmitted before the close.
+    /// Segments.
     pub(super) retransmits: u64,
-    /// Whether the close itself can lose segments.
-    pub(super) lossless: bool,
 }
 
 impl Closed {
@@ -103,6 +103,7 @@ impl Closed {
         Self {
             opened: true,
             reason,
+            may_end_either_way: false,
             written,
             all_sent: true,
             received: Some(read),

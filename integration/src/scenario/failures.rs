@@ -9,6 +9,7 @@ use super::links::Pair;
 use super::stage::{Lacking, Played, Stage};
 use super::suite::Scenario;
 
+const EPERM: i32 = 1;
 const EACCES: i32 = 13;
 const EISCONN: i32 = 106;
 const EADDRNOTAVAIL: i32 = 99;
@@ -30,6 +31,8 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario::during("failures.host_unreachable_after_syn", host_unreachable_after_syn),
     Scenario::during("failures.address_not_available", address_not_available),
     Scenario::during("failures.permission_denied", permission_denied),
+    Scenario::during("failures.blocked_by_policy", blocked_by_policy),
+    Scenario::during("failures.denied_by_module", denied_by_module),
     Scenario::during("failures.cancelled", cancelled),
     Scenario::during("failures.by_uring", by_uring),
 ];
@@ -186,6 +189,38 @@ fn permission_denied(stage: &mut Stage) -> Played {
     let actor = nowhere(stage, "prohibit")?;
     for (address, port) in [("192.0.2.2", 4031), ("2001:db8::2", 4032), ("::ffff:192.0.2.2", 4033)] {
         try_once(stage, &actor.hand(), at(address, port), EACCES, "permission_denied");
+    }
+    Ok(())
+}
+
+/// A policy lets nothing out to that host: `EPERM`.
+fn blocked_by_policy(stage: &mut Stage) -> Played {
+    let pair = Pair::new(stage)?;
+    let hand = pair.client.hand();
+    let lacking = |(_, error)| Lacking(format!("no such policy: {error}"));
+    hand.try_do(format!("net block {}", Pair::SERVER)).map_err(lacking)?;
+    try_once(stage, &hand, at(Pair::SERVER, 4036), EPERM, "permission_denied");
+    try_once(stage, &hand, at(&format!("::ffff:{}", Pair::SERVER), 4037), EPERM, "permission_denied");
+    Ok(())
+}
+
+/// A security module says no, before TCP knows anything of it.
+fn denied_by_module(stage: &mut Stage) -> Played {
+    let actor = stage.actor(Place::NewNetwork)?;
+    let hand = actor.new_hand();
+    let lacking = |(_, error)| Lacking(format!("no Landlock for TCP: {error}"));
+    hand.try_do("deny_connect").map_err(lacking)?;
+    let to = at("127.0.0.1", 4038);
+    let Some(seen) = stage.plan.denied_by_module() else { return Ok(()) };
+    for _ in 0..2 {
+        let socket = new_socket(&hand, to);
+        assert_eq!(attempt(&hand, "connect", socket, &to.to_string()).0, EACCES);
+        hand.act(format!("close {socket}"));
+        if seen {
+            stage.expect(failed(&hand, None, to, "permission_denied"));
+        } else {
+            stage.claim_port(&hand, to.port());
+        }
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use std::thread;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
-use super::{control, deeds, netlink, raw, uring};
+use super::{control, deeds, landlock, mounts, netlink, raw, stampede, uring};
 
 /// A program of one actor.
 pub(super) const ACT: &str = "act";
@@ -142,6 +142,15 @@ impl<'a> Words<'a> {
         let word = self.word()?;
         word.parse().map_err(|_| io::Error::other(format!("{word:?} is not understood")))
     }
+
+    /// All that are left.
+    fn rest<T: FromStr>(&mut self) -> io::Result<Vec<T>> {
+        let mut all = Vec::new();
+        while self.0.clone().next().is_some() {
+            all.push(self.next()?);
+        }
+        Ok(all)
+    }
 }
 
 fn obey(
@@ -162,6 +171,18 @@ fn obey(
             sockets.put(words.next()?, socket);
             Ok(String::new())
         }
+        "flood_connect" => {
+            let (count, seed) = (words.next()?, words.next()?);
+            let to: Vec<SocketAddr> = words.rest()?;
+            *given = Some(stampede::connect(count, seed, &to)?.into());
+            Ok(String::new())
+        }
+        "flood_accept" => {
+            let (count, seed) = (words.next()?, words.next()?);
+            let at = words.rest()?.into_iter().map(|number| sockets.get(number));
+            *given = Some(stampede::accept(count, seed, &at.collect::<io::Result<Vec<_>>>()?)?.into());
+            Ok(String::new())
+        }
         "child" => new_child(descriptor, sockets, words.next()?),
         "close" => sockets.close(words.next()?).map(|()| String::new()),
         "exit" => std::process::exit(0),
@@ -174,9 +195,17 @@ fn obey(
             let (path, value) = (words.word()?, words.word()?);
             std::fs::write(format!("/proc/sys/{path}"), value.replace('_', " ")).map(|()| String::new())
         }
+        "deny_connect" => landlock::deny_connect().map(|()| String::new()),
+        "mount_nfs" => mounts::nfs(words.next()?).map(|()| String::new()),
+        "destroy" => netlink::destroy(words.next()?, words.next()?).map(|()| String::new()),
         "socket" => {
             let number = words.next()?;
             sockets.put(number, deeds::new_socket(words.word()? == "6")?);
+            Ok(String::new())
+        }
+        "mptcp_socket" => {
+            let number = words.next()?;
+            sockets.put(number, deeds::new_mptcp_socket(words.word()? == "6")?);
             Ok(String::new())
         }
         "listen" => {
@@ -240,13 +269,14 @@ fn with_socket(deed: &str, socket: &OwnedFd, words: &mut Words<'_>) -> io::Resul
         }
         "info" => raw::tcp_info(socket.as_fd()).map(|info| {
             format!(
-                "{} {} {} {} {} {}",
+                "{} {} {} {} {} {} {}",
                 info.rtt,
                 info.retransmits,
                 info.bytes_acked,
                 info.bytes_received,
                 info.segments_out,
-                info.segments_in
+                info.segments_in,
+                info.state
             )
         }),
         "write" => {
@@ -289,6 +319,8 @@ fn network(words: &mut Words<'_>) -> io::Result<String> {
         "prohibit" => netlink::add_nowhere(words.next()?, netlink::Nowhere::Prohibit),
         "silent" => netlink::add_silent_neighbour(words.word()?, words.next()?),
         "bucket" => netlink::add_bucket(words.word()?, words.next()?, words.next()?, words.next()?),
+        "steer" => mounts::steer(words.word()?),
+        "block" => netlink::block_all(words.next()?),
         "delay" => netlink::add_delay(words.word()?, words.next()?, words.next()?),
         other => return Err(io::Error::other(format!("{other:?} is no network deed"))),
     }

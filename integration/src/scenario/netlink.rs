@@ -1,11 +1,11 @@
-//! Links, addresses, routes and queues of the caller's network namespace, by route netlink.
+//! Links, addresses, routes, queues, policies and sockets of the caller's network namespace, by netlink.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use rustix::net::netdevice::name_to_index;
-use rustix::net::netlink::SocketAddrNetlink;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType, recv, sendto, socket};
+use rustix::net::netlink::{SOCK_DIAG, SocketAddrNetlink, XFRM};
+use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketType, recv, sendto, socket};
 
 const REQUEST_ACK: u16 = 0x5;
 const CREATE_EXCLUSIVELY: u16 = 0x600;
@@ -105,6 +105,46 @@ pub(super) fn add_delay(link: &str, micros: u32, drop_one_in: u32) -> io::Result
     add_queue(link, b"netem\0", &options)
 }
 
+/// Blocks, by a policy, all that would go to an address.
+pub(super) fn block_all(to: IpAddr) -> io::Result<()> {
+    const NEW_POLICY: u16 = 19;
+    const OUT: u8 = 1;
+    const BLOCK: u8 = 1;
+    const LIMITS: usize = 8;
+    const COUNTERS: usize = 4;
+    let bits = if to.is_ipv4() { 32 } else { 128 };
+    let mut body = octets(to);
+    body.resize(40, 0);
+    body.extend(u16::from(family(to)).to_ne_bytes());
+    body.extend([bits, 0, 0, 0, 0, 0]);
+    body.extend([0; 8]);
+    body.extend(u64::MAX.to_ne_bytes().repeat(LIMITS));
+    body.extend([0; COUNTERS * 8]);
+    body.extend([0; 8]);
+    body.extend([OUT, BLOCK, 0, 0, 0, 0, 0, 0]);
+    ask_of(Some(XFRM), NEW_POLICY, CREATE_EXCLUSIVELY, &body)
+}
+
+/// Ends a connection from outside, as `ss --kill` does.
+pub(super) fn destroy(local: SocketAddr, peer: SocketAddr) -> io::Result<()> {
+    const DESTROY: u16 = 21;
+    const TCP: u8 = 6;
+    let mut body = vec![family(local.ip()), TCP, 0, 0];
+    // In whatever state.
+    body.extend(u32::MAX.to_ne_bytes());
+    body.extend(local.port().to_be_bytes());
+    body.extend(peer.port().to_be_bytes());
+    for address in [local, peer] {
+        let mut octets = octets(address.ip());
+        octets.resize(16, 0);
+        body.extend(octets);
+    }
+    body.extend([0; 4]);
+    // No cookie: the addresses say which.
+    body.extend([u8::MAX; 8]);
+    ask_of(Some(SOCK_DIAG), DESTROY, 0, &body)
+}
+
 fn add_queue(link: &str, kind: &[u8], options: &[u8]) -> io::Result<()> {
     const ROOT: u32 = u32::MAX;
     let mut body = vec![0; 4];
@@ -152,6 +192,10 @@ fn put(body: &mut Vec<u8>, kind: u16, value: &[u8]) {
 }
 
 fn ask(kind: u16, flags: u16, body: &[u8]) -> io::Result<()> {
+    ask_of(None, kind, flags, body)
+}
+
+fn ask_of(protocol: Option<Protocol>, kind: u16, flags: u16, body: &[u8]) -> io::Result<()> {
     let mut message = Vec::new();
     message.extend(u32::try_from(16 + body.len()).expect("a short message").to_ne_bytes());
     message.extend(kind.to_ne_bytes());
@@ -159,7 +203,7 @@ fn ask(kind: u16, flags: u16, body: &[u8]) -> io::Result<()> {
     message.extend([1_u32, 0].into_iter().flat_map(u32::to_ne_bytes));
     message.extend(body);
 
-    let line = socket(AddressFamily::NETLINK, SocketType::RAW, None)?;
+    let line = socket(AddressFamily::NETLINK, SocketType::RAW, protocol)?;
     sendto(&line, &message, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
     let mut answer = [0_u8; 4096];
     let (count, _) = recv(&line, &mut answer, RecvFlags::empty())?;

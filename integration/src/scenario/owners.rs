@@ -24,6 +24,7 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario::during("owners.uring_connect", uring_connect),
     Scenario::during("owners.uring_accept", uring_accept),
     Scenario::during("owners.uring_accept_peer_closes", uring_accept_peer_closes),
+    Scenario::during("owners.kernel_socket", kernel_socket),
     Scenario::spanning("owners.blocked_workers", blocked_workers),
 ];
 
@@ -305,6 +306,40 @@ fn uring_accept_peer_closes(stage: &mut Stage) -> Played {
     let mut server = server.torn("peer_reset");
     server.attributions = stage.plan.uring_accept();
     stage.expect_both([client.torn("local_reset"), server]);
+    Ok(())
+}
+
+/// The kernel's own socket, of a network file system that a process mounts: it is nobody's. The other end is as any.
+fn kernel_socket(stage: &mut Stage) -> Played {
+    let known = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    if !known.lines().any(|line| line.ends_with("\tnfs4")) {
+        return Err(Lacking("no NFS client in this kernel".to_owned()));
+    }
+    let server = stage.actor(Place::NewNetwork)?;
+    for _ in 0..2 {
+        let listener = stage.listener(&server.hand(), "127.0.0.1");
+        let mounting = stage.actor(Place::NetworkOf(server.who().pid))?;
+        let number = listener.begin_accept();
+        mounting.new_hand().begin(format!("mount_nfs {}", listener.address.port()));
+        let mut server = listener.accepted(number);
+        server.wait_for_pending(1);
+        // Nobody answers; with the process ends the attempt, and the kernel closes its socket.
+        mounting.exit();
+        assert_eq!(server.read_all(), Stopped::AtEnd);
+        server.close();
+        let client = End {
+            side: Side::Client,
+            local: server.peer,
+            peer: server.local,
+            written: server.read,
+            read: server.written,
+            ..server.clone()
+        };
+        let mut client = client.ended("local_close");
+        (client.owner, client.attributions, client.kernel_owned) = (None, &["unknown"], true);
+        stage.expect_both([client, server.ended("peer_close")]);
+        listener.close();
+    }
     Ok(())
 }
 

@@ -6,8 +6,9 @@
 //! |---|---|---|
 //! | who accepted through `io_uring` | the accepting task, `kernel` | the closing task, `inherited`, opened told at the close at the latest |
 //! | the same, ended by the peer's reset | the accepting task | nobody |
+//! | who accepted by a system call, from 7.0 on | the accepting task, `kernel`; by kprobe as by tracepoint | a skipped few: the closing task, `inherited` |
 //! | connect through `io_uring` without a SYN | yes | no |
-//! | connect denied by a security module | no | yes; no scenario loads one |
+//! | connect denied by a security module | no | yes |
 
 use std::str::FromStr;
 
@@ -38,6 +39,16 @@ impl Plan {
         }
     }
 
+    /// The owner of a connection accepted by a system call. On kernels from 7.0 on, kprobes and the programs of a system call's
+    /// tracepoints can be interrupted by another task that hits one, which the kernel then skips: the closing task is
+    /// taken for that one.
+    pub(super) fn accept(self) -> Attributions {
+        match self {
+            Self::Kprobe | Self::Tracepoint if is_preemptible() => &["kernel", "inherited"],
+            _ => &["kernel"],
+        }
+    }
+
     /// The owner of a connection accepted through `io_uring`. Without a probe in the accept itself, it is the task that
     /// closes the connection.
     pub(super) fn uring_accept(self) -> Attributions {
@@ -56,6 +67,20 @@ impl Plan {
             Self::Auto => None,
         }
     }
+
+    /// Whether a connect is seen that a security module denies; unknown for convis's own choice.
+    pub(super) fn denied_by_module(self) -> Option<bool> {
+        match self {
+            Self::Fentry | Self::Kprobe => Some(false),
+            Self::Tracepoint => Some(true),
+            Self::Auto => None,
+        }
+    }
+}
+
+fn is_preemptible() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("a kernel tells its release");
+    release.split('.').next().and_then(|major| major.parse::<u32>().ok()) >= Some(7)
 }
 
 impl FromStr for Plan {

@@ -1,8 +1,8 @@
-//! Round-trip time, segments, retransmissions and handshakes, against what the sockets themselves tell.
+//! Round-trip time, segments, retransmissions and handshakes, against what the sockets themselves tell once they have ended.
 
 use std::time::Duration;
 
-use super::end::{End, Listener, Way, close_in_order, new_socket};
+use super::end::{End, Listener, Stopped, Way, close_in_order, new_socket};
 use super::expect::{Expected, Quality};
 use super::links::Pair;
 use super::stage::{Lacking, Played, Stage};
@@ -17,29 +17,30 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario::during("quality.retransmits", retransmits),
 ];
 
-/// `TCP_INFO` once everything that was written is acknowledged.
-fn settled(end: &End, lossless: bool) -> Quality {
+/// `TCP_INFO` of an end that is over: nothing changes any more.
+fn settled(end: &End) -> Quality {
+    const CLOSE: u64 = 7;
     let numbers =
         || -> Vec<u64> { end.act("info").iter().map(|word| word.parse().expect("a number")).collect() };
-    let own_syn = u64::from(end.side == crate::truth::Side::Client);
-    let numbers = wait_for("all to be acknowledged", Duration::from_secs(20), || {
-        Some(numbers()).filter(|numbers| numbers[2] == end.written + own_syn)
+    let numbers = wait_for("the end of the connection", Duration::from_secs(20), || {
+        Some(numbers()).filter(|numbers| numbers[6] == CLOSE)
     });
-    let [rtt, retransmits, _, _, segments_out, segments_in] = numbers[..] else { panic!("six numbers") };
-    Quality { rtt, sample_at_most: 0, segments_out, segments_in, retransmits, lossless }
+    let [rtt, retransmits, _, _, segments_out, segments_in, _] = numbers[..] else { panic!("seven numbers") };
+    Quality { rtt, segments_out, segments_in, retransmits }
 }
 
-/// Closes and gives what the close of both can have added.
-fn close_measured(first: &mut End, second: &mut End, lossless: bool) -> [Expected; 2] {
-    // Until a delayed acknowledgement has gone, the counters move.
-    std::thread::sleep(Duration::from_millis(60));
-    let qualities = [settled(first, lossless), settled(second, lossless)];
-    let before = now();
-    let mut ends = close_in_order(first, second);
-    std::thread::sleep(Duration::from_millis(20));
-    let micros = u64::try_from(before.elapsed().as_micros()).expect("a short time");
+/// Ends both directions and asks both sockets before they are closed.
+fn close_measured(first: &mut End, second: &mut End) -> [Expected; 2] {
+    first.shutdown();
+    assert_eq!(second.read_all(), Stopped::AtEnd, "the other end is over");
+    second.shutdown();
+    assert_eq!(first.read_all(), Stopped::AtEnd, "the other end is over");
+    let qualities = [settled(first), settled(second)];
+    first.close();
+    second.close();
+    let mut ends = [first.ended("local_close"), second.ended("peer_close")];
     for (end, quality) in ends.iter_mut().zip(qualities) {
-        end.closed().quality = Some(Quality { sample_at_most: micros, ..quality });
+        end.closed().quality = Some(quality);
     }
     ends
 }
@@ -52,9 +53,9 @@ fn loopback(stage: &mut Stage) -> Played {
             client.write_to(&mut server, bytes);
             server.write_to(&mut client, bytes);
             let ends = if client_first {
-                close_measured(&mut client, &mut server, true)
+                close_measured(&mut client, &mut server)
             } else {
-                close_measured(&mut server, &mut client, true)
+                close_measured(&mut server, &mut client)
             };
             stage.expect_both(ends);
         }
@@ -75,7 +76,7 @@ fn delay(stage: &mut Stage) -> Played {
     client.write_to(&mut server, 5000);
     server.write_to(&mut client, 5000);
     std::thread::sleep(Duration::from_millis(200));
-    let mut ends = close_measured(&mut client, &mut server, true);
+    let mut ends = close_measured(&mut client, &mut server);
     ends[0].closed().handshake_at_least = 0.04;
     stage.expect_both(ends);
     Ok(())
@@ -128,8 +129,8 @@ fn retransmits(stage: &mut Stage) -> Played {
     client.write(300);
     std::thread::sleep(Duration::from_millis(900));
     pair.server.hand().act("net up far");
-    assert_eq!(server.read_some(300), super::end::Stopped::Enough);
-    let ends = close_measured(&mut client, &mut server, true);
+    assert_eq!(server.read_some(300), Stopped::Enough);
+    let ends = close_measured(&mut client, &mut server);
     stage.expect_both(ends);
     Ok(())
 }

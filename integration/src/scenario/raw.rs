@@ -25,6 +25,8 @@ pub(super) struct TcpInfo {
     pub(super) bytes_received: u64,
     pub(super) segments_out: u64,
     pub(super) segments_in: u64,
+    /// One of the kernel's numbers of TCP states.
+    pub(super) state: u64,
 }
 
 /// Reads `TCP_INFO`.
@@ -49,10 +51,11 @@ pub(super) fn tcp_info(socket: BorrowedFd<'_>) -> io::Result<TcpInfo> {
         bytes_received: eight(128),
         segments_out: four(136),
         segments_in: four(140),
+        state: u64::from(bytes[0]),
     })
 }
 
-/// Gives this process, which has one thread, namespaces of its own.
+/// Gives this thread namespaces of its own.
 pub(super) fn unshare(flags: UnshareFlags) -> io::Result<()> {
     // SAFETY: CLONE_FILES, which could leave threads with stale descriptors, is never among the flags.
     unsafe { rustix::thread::unshare_unsafe(flags) }.map_err(io::Error::from)

@@ -13,7 +13,7 @@ use super::expect::Expected;
 use super::plan::Plan;
 use super::stage::{Lacking, Played, Stage};
 use super::watch::Watch;
-use super::{bytes, endings, failures, mix, owners, preexisting, quality, updated};
+use super::{bytes, endings, failures, flood, mix, mptcp, owners, preexisting, quality, updated};
 use crate::clock::poll;
 use crate::event::Event;
 
@@ -69,6 +69,9 @@ const GROUPS: &[Group] = &[
     Group { name: "preexisting", scenarios: preexisting::ALL, arguments: &[] },
     Group { name: "updated", scenarios: updated::ALL, arguments: updated::ARGUMENTS },
     Group { name: "quality", scenarios: quality::ALL, arguments: &[] },
+    Group { name: "mptcp", scenarios: mptcp::ALL, arguments: &[] },
+    Group { name: "flood", scenarios: flood::ALL, arguments: &[] },
+    Group { name: "flood.small_ring", scenarios: flood::ALL_SMALL, arguments: flood::SMALL_RING },
 ];
 
 /// What the command line asks for.
@@ -80,7 +83,7 @@ pub struct Options {
     pub plan: Plan,
     /// What makes two runs the same.
     pub seed: u64,
-    /// Connections of the mix.
+    /// Connections of the mix; a flood has ten times as many.
     pub connections: usize,
     /// Groups or scenarios; all when empty.
     pub only: Vec<String>,
@@ -130,6 +133,10 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 pub fn run(options: &Options, out: &mut dyn Write) -> std::io::Result<Tally> {
     let mut tally = Tally::default();
     for group in GROUPS {
+        // Floods are about the ledger, which every plan shares, and take long.
+        if group.name.starts_with("flood") && options.plan != Plan::Auto && options.only.is_empty() {
+            continue;
+        }
         let wanted: Vec<&str> =
             group.scenarios.iter().map(|scenario| scenario.name).filter(|name| options.wants(name)).collect();
         if !wanted.is_empty() {

@@ -23,32 +23,24 @@ pub struct Suite(pub &'static str);
 
 /// From the oldest to the newest, for one processor and then for the other.
 pub const KERNELS: [Kernel; 8] = [
-    x86_64("5.10", "5.10", &[Suite("bullseye-security")], "the oldest supported"),
-    x86_64("6.1", "6.1", &[Suite("bookworm-security")], "Debian 12"),
-    x86_64("6.12", "6.12", &[Suite("bookworm-security")], "Debian 13"),
-    x86_64("6.18", "6.18", &[Suite("trixie-backports")], "long-term"),
-    x86_64("newest", "", &[Suite("trixie-backports"), Suite("sid")], "to come"),
-    aarch64("arm64-6.1", "6.1", &[Suite("bookworm-security")], "the last without trampolines there"),
-    aarch64("arm64-6.12", "6.12", &[Suite("bookworm-security")], "the first with them"),
-    aarch64("arm64-newest", "", &[Suite("trixie-backports"), Suite("sid")], "to come"),
+    kernel("5.10", Arch::X86_64, "5.10", &[Suite("bullseye-security")], "the oldest supported"),
+    kernel("6.1", Arch::X86_64, "6.1", &[Suite("bookworm-security")], "Debian 12"),
+    kernel("6.12", Arch::X86_64, "6.12", &[Suite("bookworm-security")], "Debian 13"),
+    kernel("6.18", Arch::X86_64, "6.18", &[Suite("trixie-backports")], "long-term"),
+    kernel("newest", Arch::X86_64, "", &[Suite("trixie-backports"), Suite("sid")], "to come"),
+    kernel("arm64-6.1", Arch::Aarch64, "6.1", &[Suite("bookworm-security")], "Debian 12, no trampolines"),
+    kernel("arm64-6.12", Arch::Aarch64, "6.12", &[Suite("bookworm-security")], "Debian 13"),
+    kernel("arm64-newest", Arch::Aarch64, "", &[Suite("trixie-backports"), Suite("sid")], "to come"),
 ];
 
-const fn x86_64(
+const fn kernel(
     name: &'static str,
+    arch: Arch,
     series: &'static str,
     suites: &'static [Suite],
     why: &'static str,
 ) -> Kernel {
-    Kernel { name, arch: Arch::X86_64, series, suites, why }
-}
-
-const fn aarch64(
-    name: &'static str,
-    series: &'static str,
-    suites: &'static [Suite],
-    why: &'static str,
-) -> Kernel {
-    Kernel { name, arch: Arch::Aarch64, series, suites, why }
+    Kernel { name, arch, series, suites, why }
 }
 
 impl Kernel {

@@ -78,6 +78,17 @@ fn decompress(payload: &[u8], into: &Path) -> Result<(), String> {
 mod tests {
     use super::*;
 
+    /// Scenario: aarch64's header, another one, and a file that ends before it.
+    /// Guarantees: only the first is a kernel as it is.
+    #[test]
+    fn a_kernel_that_is_not_packed_is_known() {
+        let mut image = vec![0; 0x40];
+        assert!(!is_plain(&image));
+        image[0x38..0x3c].copy_from_slice(b"ARM\x64");
+        assert!(is_plain(&image));
+        assert!(!is_plain(&image[..0x3b]));
+    }
+
     /// Scenario: a header that points to a payload, one that points outside, and no header.
     /// Guarantees: exactly the payload, or nothing.
     #[test]

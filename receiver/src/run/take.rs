@@ -33,20 +33,29 @@ pub(super) fn drain_ring(source: &mut Source, tracker: &mut Tracker, clock: Cloc
 
 /// Takes what the ledger holds because the ring was full, in the order that gives each connection its events in turn.
 pub(super) fn sweep(source: &mut Source, tracker: &mut Tracker, clock: Clock, now: u64) {
-    let (mut living, mut ended) = (Vec::new(), Vec::new());
+    const ACCEPTED_AFTER_END: u16 = flag::CLOSED | flag::ACCEPTED | flag::OPEN_PENDING;
+    let (mut living, mut ended, mut late) = (Vec::new(), Vec::new(), Vec::new());
     source.sweep(|key, entry| {
         if !key.is_socket() {
             ended.push((key, entry));
         } else if entry.conn.flags & flag::ENDING == 0 {
             living.push(entry.conn);
+        } else if entry.conn.flags & ACCEPTED_AFTER_END == ACCEPTED_AFTER_END {
+            // Its end was told before, and waits for the owner that is known now.
+            late.push((key, entry.conn));
         }
     });
+
     // Their last records were not yet written when they were found, so they come before what is in the ring by now.
     for conn in living {
         tracker.sweep_if_pending(&conn, clock, now);
     }
     // What ended connections sent through the ring is older than their entries, so it is in the ring by now.
     drain_ring(source, tracker, clock, now);
+    for (key, conn) in late {
+        tracker.sweep_if_pending(&conn, clock, now);
+        source.forget_if(key, conn.id);
+    }
     // A walk that the kernel restarts shows an entry twice.
     ended.sort_by_key(|(_, entry)| (entry.end_ns, entry.conn.id));
     ended.dedup_by_key(|(key, _)| *key);

@@ -189,6 +189,9 @@ impl Tracker {
         let Some(live) = self.live.remove(&id) else {
             return false;
         };
+        if self.swept_open.remove(&id) {
+            self.delivered.swept_before_loss += 1;
+        }
         self.missed_ends += 1;
         if !live.left_out {
             self.tell_unseen(&live, time_ns, Now { clock, unix_nanos: now_unix_nanos });

@@ -16,7 +16,7 @@ use std::time::Duration;
 use convis_ebpf::record::Record;
 use convis_ebpf::wire::{self, Conn, flag, role};
 use convis_exporters::model::{Attribution, Closer, Connection, Detail, Event, Role};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::clock::Clock;
 use crate::identity::ProcessTable;
@@ -48,6 +48,9 @@ pub struct Tracker {
     pub metrics: Aggregator,
     /// Records taken, by kind.
     pub delivered: Delivered,
+    /// Open connections whose opened record was taken from the ledger: if the kernel loses such an end, it counts that record as
+    /// lost with it.
+    swept_open: FxHashSet<u64>,
     /// Ends left out because the other end is convis's own listener.
     pub own_ends: u64,
     /// Connections whose end was missed.
@@ -89,6 +92,7 @@ impl Tracker {
             processes,
             metrics,
             delivered: Delivered::default(),
+            swept_open: FxHashSet::default(),
             own_ends: 0,
             missed_ends: 0,
             out: Outbox::new(&describer.host),
@@ -157,6 +161,7 @@ impl Tracker {
     fn take_if_pending(&mut self, conn: &Conn, now: Now) {
         if conn.flags & flag::OPEN_PENDING != 0 && !self.live.contains_key(&conn.id) {
             self.delivered.swept_opened();
+            self.swept_open.insert(conn.id);
             self.opened(conn.established_ns, conn, now);
         }
     }
@@ -200,6 +205,7 @@ impl Tracker {
         }
         // Without its opened record, whose loss is counted, the end is still told, but no metric counts it.
         let live = self.live.remove(&conn.id).unwrap_or_else(|| self.begin(conn));
+        self.swept_open.remove(&conn.id);
         self.finish(live, ended, now);
     }
 

@@ -21,6 +21,7 @@ fn end(side: Side, pid: u32, reason: &'static str, written: u64, read: u64, twin
         peer: peer.parse().unwrap(),
         owner: Some(Owner { pid, own_pid: pid }),
         attributions: &["kernel"],
+        kernel_owned: false,
         fate: Fate::Closed(Closed { twin: Some(twin), ..Closed::orderly(reason, written, read) }),
     }
 }
