@@ -170,9 +170,12 @@ fn begins(sk: u64, change: Change) -> Option<&'static mut Entry> {
 /// Returns whether this is the moment to say so: a server's end is told when it is accepted, except where nobody does.
 #[inline(always)]
 fn became_established(conn: &mut Conn, change: Change) -> bool {
-    // Where it was missed, the connection begins with its attempt.
-    let is_now = matches!(change.old, SYN_SENT | SYN_RECV);
-    conn.established_ns = if is_now { emit::now() } else { conn.start_ns };
+    // Where it was missed, the connection begins with its attempt; where even that was, at a time that nobody knows.
+    if matches!(change.old, SYN_SENT | SYN_RECV) {
+        conn.established_ns = emit::now();
+    } else if conn.role != role::UNKNOWN {
+        conn.established_ns = conn.start_ns;
+    }
     if conn.role == role::CLIENT {
         if conn.flags & flag::SELF != 0 {
             ledger::leave_out_peer(conn);

@@ -75,7 +75,8 @@ struct Ended {
 impl Ended {
     /// Established to closed, if the beginning was seen.
     fn duration(&self) -> Option<Duration> {
-        let seen = self.conn.flags & flag::PREEXISTING == 0 && self.conn.established_ns != 0;
+        let unseen = self.conn.flags & (flag::PREEXISTING | flag::UNTRACKED) != 0;
+        let seen = !unseen && self.conn.established_ns != 0;
         seen.then(|| span(self.conn.established_ns, self.time_ns))
     }
 }
