@@ -249,7 +249,7 @@ fn a_small_ledger_loses_nothing() {
         let is_its_owner = event.pid().is_none_or(|pid| pid == u64::from(end.pid));
         assert!(is_its_owner, "{end:?}: {event:#?}");
         // The connections are held open for seconds: one whose beginning was not seen says nothing of its duration.
-        let duration = event.try_get("convis.connection.duration").and_then(|value| value.as_f64());
+        let duration = event.try_get("convis.connection.duration").and_then(serde_json::Value::as_f64);
         assert!(duration.is_none_or(|seconds| seconds > 2.0), "{end:?}: {event:#?}");
     }
 }

@@ -54,8 +54,9 @@ pub(super) struct Closed {
     pub(super) opened: bool,
     /// `convis.close.reason`
     pub(super) reason: &'static str,
-    /// Whether another first cause is as right: the end is agreed on above TCP.
-    pub(super) may_end_either_way: bool,
+    /// Whether the socket is a subflow of MPTCP, which agrees on the end above TCP, so that either FIN may be the first, and
+    /// may send some of what was written once more.
+    pub(super) is_subflow: bool,
     /// Bytes that the application wrote.
     pub(super) written: u64,
     /// Whether everything written was acknowledged, `sent` being the same.
@@ -103,7 +104,7 @@ impl Closed {
         Self {
             opened: true,
             reason,
-            may_end_either_way: false,
+            is_subflow: false,
             written,
             all_sent: true,
             received: Some(read),

@@ -185,7 +185,7 @@ impl Problems {
             self.0.push(format!("severity is {}, not INFO", event.severity));
         }
         let reason = event.try_get("convis.close.reason").and_then(Value::as_str);
-        let either = closed.may_end_either_way && matches!(reason, Some("local_close" | "peer_close"));
+        let either = closed.is_subflow && matches!(reason, Some("local_close" | "peer_close"));
         if !either {
             self.same(event, "convis.close.reason", closed.reason);
         }
@@ -206,6 +206,10 @@ impl Problems {
     }
 
     fn bytes(&mut self, event: &Event, closed: &Closed) {
+        if closed.is_subflow {
+            self.bytes_of_subflow(event, closed);
+            return;
+        }
         if let Some(received) = closed.received {
             self.same(event, "convis.bytes.received", received);
         }
@@ -225,6 +229,19 @@ impl Problems {
                 self.0.push(format!("{sent:?} sent and {unacked:?} unacked of {} written", closed.written));
             }
         }
+    }
+
+    /// Each direction has at least what was written, and at most one probe more: that both ends say the same is the law of
+    /// [`transfer`].
+    fn bytes_of_subflow(&mut self, event: &Event, closed: &Closed) {
+        const PROBE: f64 = 1.0;
+        for (key, bytes) in [("sent", Some(closed.written)), ("received", closed.received)] {
+            if let Some(bytes) = bytes {
+                let least = bytes as f64;
+                self.within(event, &format!("convis.bytes.{key}"), least..=least + PROBE);
+            }
+        }
+        self.same(event, "convis.bytes.unacked", Value::Null);
     }
 
     fn updates(&mut self, story: &Story<'_>, closed: &Event) {

@@ -41,7 +41,6 @@ fn idle(stage: &mut Stage) -> Played {
     let two = stage.two("127.0.0.1")?;
     let (mut client, mut server) = two.pair();
     sleep(Duration::from_millis(3500));
-    client.write_to(&mut server, 1);
     stage.expect_both(close_in_order(&mut client, &mut server));
     Ok(())
 }
