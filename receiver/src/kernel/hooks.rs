@@ -230,47 +230,24 @@ pub fn attach(ebpf: &mut Ebpf, btf: &Btf, what: What, way: &Way) -> Result<Attac
 }
 
 fn attach_one(program: &mut Program, attach: Attach, btf: &Btf) -> Result<Box<dyn Any + Send>, ProgramError> {
-    let is_loaded = program.fd().is_ok();
-    Ok(match attach {
-        Attach::RawTracepoint(name) => {
-            let program: &mut RawTracePoint = program.try_into()?;
+    // Each kind of program is a type of its own, without a trait for what they share. One that goes to two places is loaded
+    // once.
+    macro_rules! attached {
+        ($kind:ty, load($($load:expr),*), attach($($attach:expr),*)) => {{
+            let is_loaded = program.fd().is_ok();
+            let program: &mut $kind = program.try_into()?;
             if !is_loaded {
-                program.load()?;
+                program.load($($load),*)?;
             }
-            let link = program.attach(name)?;
-            Box::new(program.take_link(link)?)
-        }
-        Attach::Tracepoint(category, name) => {
-            let program: &mut TracePoint = program.try_into()?;
-            if !is_loaded {
-                program.load()?;
-            }
-            let link = program.attach(category, name)?;
-            Box::new(program.take_link(link)?)
-        }
-        Attach::Fentry(function) => {
-            let program: &mut FEntry = program.try_into()?;
-            if !is_loaded {
-                program.load(function, btf)?;
-            }
-            let link = program.attach()?;
-            Box::new(program.take_link(link)?)
-        }
-        Attach::Fexit(function) => {
-            let program: &mut FExit = program.try_into()?;
-            if !is_loaded {
-                program.load(function, btf)?;
-            }
-            let link = program.attach()?;
-            Box::new(program.take_link(link)?)
-        }
-        Attach::Kprobe(function) => {
-            let program: &mut KProbe = program.try_into()?;
-            if !is_loaded {
-                program.load()?;
-            }
-            let link = program.attach(function, 0)?;
-            Box::new(program.take_link(link)?)
-        }
-    })
+            let link = program.attach($($attach),*)?;
+            Ok(Box::new(program.take_link(link)?))
+        }};
+    }
+    match attach {
+        Attach::RawTracepoint(name) => attached!(RawTracePoint, load(), attach(name)),
+        Attach::Tracepoint(category, name) => attached!(TracePoint, load(), attach(category, name)),
+        Attach::Fentry(function) => attached!(FEntry, load(function, btf), attach()),
+        Attach::Fexit(function) => attached!(FExit, load(function, btf), attach()),
+        Attach::Kprobe(function) => attached!(KProbe, load(), attach(function, 0)),
+    }
 }
