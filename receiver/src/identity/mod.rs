@@ -1,5 +1,6 @@
 //! Who is behind a connection: processes, their users, and the host.
 
+pub mod cgroup;
 pub mod host;
 mod instance;
 pub mod process;
