@@ -33,6 +33,6 @@ pub use accounting::{DURATION_BOUNDS, DropReason, ErrorType, SinkStats, StatsSna
 pub use batch::{Batch, Slice};
 pub use build::{BuildError, build};
 pub use outcome::{ExportError, Exporter, Outcome, Payload};
-pub use retry::RetryPolicy;
+pub use retry::{Backoff, RetryPolicy};
 pub use settings::{OutputStyle, Settings};
 pub use sink::{LaneStats, Runners, Signal, Sink, SinkError, SinkFailure};

@@ -24,15 +24,16 @@ impl Default for RetryPolicy {
     }
 }
 
-/// Exponential backoff with jitter for one request.
+/// Exponential backoff with jitter.
 #[derive(Debug)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     policy: RetryPolicy,
     next: Duration,
 }
 
 impl Backoff {
-    pub(crate) fn new(policy: RetryPolicy) -> Self {
+    /// Begins with the shortest wait.
+    pub fn new(policy: RetryPolicy) -> Self {
         Self { policy, next: policy.initial.min(policy.max) }
     }
 
@@ -40,7 +41,7 @@ impl Backoff {
     ///
     /// `at_least` is what the receiving side asked for. It is honoured up to `max_elapsed`, so that one wrong header
     /// cannot silence a sink for a day.
-    pub(crate) fn next(&mut self, random: &mut fastrand::Rng, at_least: Option<Duration>) -> Duration {
+    pub fn next(&mut self, random: &mut fastrand::Rng, at_least: Option<Duration>) -> Duration {
         let wait = self.next.mul_f64(0.5 + random.f64());
         self.next = self.next.saturating_mul(2).min(self.policy.max);
         let at_least = at_least.unwrap_or_default().min(self.policy.max_elapsed);
