@@ -25,6 +25,7 @@ pub mod oracle;
 pub mod otlp;
 pub mod process;
 pub mod registry;
+pub mod runtimes;
 pub mod scenario;
 pub mod sums;
 pub mod timestamp;

@@ -1,0 +1,161 @@
+//! Docker, or Podman behind the same interface, with the `docker` command as witness.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use super::rootfs;
+use super::scratch::Scratch;
+use crate::clock::{poll, wait_for};
+use crate::process::{Ask, Process, exists};
+
+const START: Duration = Duration::from_mins(1);
+const STOP: Duration = Duration::from_secs(30);
+
+/// Which daemon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// dockerd, with a containerd of its own
+    Docker,
+    /// Podman's service
+    Podman,
+}
+
+/// A daemon without a network.
+pub struct Docker {
+    kind: Kind,
+    daemon: Option<Process>,
+    scratch: Scratch,
+}
+
+impl Docker {
+    /// What the machine lacks for it, if anything.
+    pub fn available(kind: Kind) -> Result<(), String> {
+        crate::need::root()?;
+        let program = match kind {
+            Kind::Docker => "dockerd",
+            Kind::Podman => "podman",
+        };
+        for needed in [program, "docker", "tar", "umount"] {
+            if !exists(OsStr::new(needed)) {
+                return Err(format!("needs {needed}: scripts/install containers"));
+            }
+        }
+        rootfs::available()
+    }
+
+    /// Starts one and gives it the image `localhost:5000/box:v1`.
+    pub fn start(kind: Kind) -> Self {
+        let mut docker = Self { kind, daemon: None, scratch: Scratch::new() };
+        docker.resume();
+        let layer = rootfs::archive(docker.scratch.path());
+        docker.docker(&["import", layer.to_str().expect("a plain path"), "localhost:5000/box:v1"]);
+        docker
+    }
+
+    /// Starts the daemon, again if it was stopped.
+    pub fn resume(&mut self) {
+        let folder = self.scratch.path().to_str().expect("a plain path").to_owned();
+        let command = match self.kind {
+            Kind::Docker => {
+                let mut command = Command::new("dockerd");
+                command.args(["-H", &format!("unix://{folder}/d.sock"), "-p", &format!("{folder}/pid")]);
+                command.args([
+                    "--data-root",
+                    &format!("{folder}/root"),
+                    "--exec-root",
+                    &format!("{folder}/exec"),
+                ]);
+                // Nothing outside of the folder is touched.
+                command.args(["--bridge", "none", "--iptables=false", "--ip6tables=false", "--config-file"]);
+                fs::write(format!("{folder}/daemon.json"), "{}").expect("a file");
+                command.arg(format!("{folder}/daemon.json"));
+                command
+            }
+            Kind::Podman => podman(&folder),
+        };
+        self.daemon = Some(Process::start("container daemon", command));
+        let up = poll(START, || self.try_docker(&["version"]).ok());
+        assert!(up.is_some(), "no daemon: {}", self.daemon.as_ref().map(Process::stderr).unwrap_or_default());
+    }
+
+    /// Stops the daemon.
+    pub fn stop(&mut self) {
+        if let Some(mut daemon) = self.daemon.take() {
+            daemon.ask(Ask::Stop);
+            let ended = poll(STOP, || daemon.ended());
+            assert!(
+                ended.is_some() || std::thread::panicking(),
+                "the daemon does not stop: {}",
+                daemon.stderr()
+            );
+        }
+    }
+
+    /// Its socket.
+    pub fn socket(&self) -> PathBuf {
+        self.scratch.path().join("d.sock")
+    }
+
+    /// Runs a container that sleeps; its id.
+    pub fn run(&self, name: &str, options: &[&str]) -> String {
+        let mut arguments = vec!["run", "-d", "--network", "none", "--name", name];
+        arguments.extend(options);
+        arguments.extend(["localhost:5000/box:v1", "/bin/sleep", "1000"]);
+        self.docker(&arguments)
+    }
+
+    /// What the `docker` command says.
+    pub fn docker(&self, arguments: &[&str]) -> String {
+        self.try_docker(arguments).unwrap_or_else(|error| panic!("docker {arguments:?}: {error}"))
+    }
+
+    fn try_docker(&self, arguments: &[&str]) -> Result<String, String> {
+        let host = format!("unix://{}", self.socket().display());
+        let output = Command::new("docker")
+            .args(["-H", &host])
+            .args(arguments)
+            .env("DOCKER_CONFIG", self.scratch.path())
+            .output()
+            .map_err(|error| error.to_string())?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+    }
+}
+
+impl Drop for Docker {
+    fn drop(&mut self) {
+        if self.daemon.is_some() {
+            let left = self.try_docker(&["ps", "-aq"]).unwrap_or_default();
+            for id in left.split_whitespace() {
+                drop(self.try_docker(&["rm", "-f", id]));
+            }
+        }
+        self.stop();
+        if self.kind == Kind::Docker {
+            // Its containerd ends after it.
+            let own = self.scratch.path().join("exec/containerd/containerd.pid");
+            let gone = || (!own.exists()).then_some(());
+            if std::thread::panicking() {
+                poll(STOP, gone);
+            } else {
+                wait_for("the end of dockerd's containerd", STOP, gone);
+            }
+        }
+    }
+}
+
+fn podman(folder: &str) -> Command {
+    // Containers get no more than this test has.
+    let containers = "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n";
+    fs::write(format!("{folder}/containers.conf"), containers).expect("a file");
+    let mut command = Command::new("podman");
+    command.env("CONTAINERS_CONF", format!("{folder}/containers.conf"));
+    command.args(["--root", &format!("{folder}/root"), "--runroot", &format!("{folder}/run")]);
+    command.args(["--tmpdir", &format!("{folder}/tmp"), "--runtime", "/usr/sbin/runc"]);
+    command.args(["--cgroup-manager", "cgroupfs", "--events-backend", "file"]);
+    command.args(["system", "service", "--time=0", &format!("unix://{folder}/d.sock")]);
+    command
+}
