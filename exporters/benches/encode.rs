@@ -100,6 +100,8 @@ fn event(index: usize, resource: &Arc<Resource>) -> Event {
             never_accepted: false,
             kernel_owned: false,
         },
+        peer: None,
+        nat_peer: None,
         detail,
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::community_id;
+use super::peer::Peer;
 use super::resource::Resource;
 use super::value::Value;
 
@@ -333,6 +334,10 @@ pub struct Event {
     pub observed_unix_nanos: u64,
     /// The connection.
     pub connection: Connection,
+    /// Who holds the other end, if it is on this host and known.
+    pub peer: Option<Arc<Peer>>,
+    /// Where the other end really is, if network address translation shows another address.
+    pub nat_peer: Option<SocketAddr>,
     /// What happened.
     pub detail: Detail,
 }
@@ -402,6 +407,13 @@ impl Event {
         }
         if connection.kernel_owned {
             visit("convis.connection.kernel_owned", Value::Bool(true));
+        }
+        if let Some(address) = self.nat_peer {
+            visit("convis.nat.peer.address", Value::Address(address.ip()));
+            visit("convis.nat.peer.port", Value::Int(address.port().into()));
+        }
+        for (key, value) in self.peer.iter().flat_map(|peer| peer.attributes()) {
+            visit(key, value);
         }
         self.detail.visit(visit);
     }

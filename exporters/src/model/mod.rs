@@ -3,6 +3,7 @@
 pub mod community_id;
 pub mod event;
 pub mod metric;
+pub mod peer;
 pub mod resource;
 pub mod value;
 
@@ -13,6 +14,7 @@ pub use event::{
 pub use metric::{
     Descriptor, Histogram, Instrument, Metric, MetricBatch, MetricResource, Number, Point, PointValue,
 };
+pub use peer::Peer;
 pub use resource::{Resource, ResourceBuilder};
 pub use value::{OwnedValue, Value};
 

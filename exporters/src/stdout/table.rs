@@ -1,26 +1,27 @@
 //! Events as aligned lines for people.
 //!
 //! ```text
-//! TIME          EVENT    PROCESS               DIRECTION         PEER                      BYTES OUT / IN  ...
-//! 14:03:07.123  opened   curl[4711]            -> connect        93.184.216.34:443
-//! 14:03:07.124  opened   nginx[812]            <- accept :443    10.0.0.7:51234
+//! TIME          EVENT    PROCESS                     DIRECTION         PEER                                BYTES OUT / IN  ...
+//! 14:03:07.123  opened   curl[4711]                  -> connect        93.184.216.34:443
+//! 14:03:07.124  opened   shop/nginx[812]             <- accept :443    10.0.0.7:51234 front
 //! ```
-//! A client's peer is what it connected to; a server's line has its own port before the peer that came to it.
+//! A process in a container has the container's name before its own. A client's peer is what it connected to; a server's
+//! line has its own port before the peer that came to it. A peer on this host is named.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::text::{bytes, cell, duration, elided, endpoint, printable};
-use crate::model::{CloseReason, Closer, ConnectError, Detail, Event, Role, Value};
+use crate::model::{CloseReason, Closer, ConnectError, Detail, Event, Resource, Role, Value};
 use crate::settings::OutputStyle;
 
 /// Titles and widths; the last column is as wide as it needs.
 const COLUMNS: [(&str, usize); 8] = [
     ("TIME", 12),
     ("EVENT", 7),
-    ("PROCESS", 20),
+    ("PROCESS", 26),
     ("DIRECTION", 16),
-    ("PEER", 24),
+    ("PEER", 34),
     ("BYTES OUT / IN", 19),
     ("DURATION", 8),
     ("ENDING", 0),
@@ -30,6 +31,8 @@ const EVENT: usize = 1;
 /// The columns whose content is cut to their width.
 const PROCESS_WIDTH: usize = COLUMNS[2].1;
 const PEER_WIDTH: usize = COLUMNS[4].1;
+/// Less of a peer's name says nothing.
+const SHORTEST_NAME: usize = 3;
 const GAP: &str = "  ";
 /// On a terminal the titles come again after so many lines, about a screen.
 const LINES_PER_TITLE: usize = 40;
@@ -78,7 +81,7 @@ impl Table {
             event.name().short(),
             &process(event),
             &direction(event),
-            &endpoint(event.connection.peer, PEER_WIDTH),
+            &peer(event),
             &moved,
             &lasted,
             &ending,
@@ -150,14 +153,39 @@ fn ending(reason: CloseReason, closer: Option<&Closer>) -> String {
     format!("{}{here} by {name}[{}]", close_reason(reason), closer.pid)
 }
 
-/// `name[pid]`; a long name loses its middle, never the pid.
+/// `name[pid]`, after the name of its container; a long name loses its middle, never the pid.
 fn process(event: &Event) -> String {
-    let name = printable(event.owner_name());
+    let name = event.owner_name();
+    let name = match container(&event.resource) {
+        Some(container) => printable(&format!("{container}/{name}")),
+        None => printable(name),
+    };
     let pid = match event.resource.get("process.pid") {
         Some(Value::Int(pid)) => format!("[{pid}]"),
         _ => String::new(),
     };
     format!("{}{pid}", elided(&name, PROCESS_WIDTH.saturating_sub(pid.len())))
+}
+
+/// What people know a container by.
+fn container(resource: &Resource) -> Option<&str> {
+    /// As runtimes shorten ids.
+    const SHORT_ID: usize = 12;
+    let id = || resource.text("container.id").map(|id| id.get(..SHORT_ID).unwrap_or(id));
+    resource.text("k8s.pod.name").or_else(|| resource.text("container.name")).or_else(id)
+}
+
+/// Its address, and its name if it is on this host.
+fn peer(event: &Event) -> String {
+    let mut text = endpoint(event.connection.peer, PEER_WIDTH);
+    let room = PEER_WIDTH.saturating_sub(text.chars().count() + 1);
+    if let Some(name) = event.peer.as_ref().and_then(|peer| peer.display_name())
+        && room >= SHORTEST_NAME
+    {
+        text.push(' ');
+        text.push_str(&elided(&printable(name), room));
+    }
+    text
 }
 
 fn direction(event: &Event) -> String {

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use crate::model::{
     Attribution, CloseReason, Closer, ConnectError, Connection, Descriptor, Detail, Event, EventBatch,
-    Histogram, Instrument, Metric, MetricBatch, MetricResource, OwnedValue, Point, PointValue, Resource,
-    Role, Totals,
+    Histogram, Instrument, Metric, MetricBatch, MetricResource, OwnedValue, Peer, Point, PointValue,
+    Resource, Role, Totals,
 };
 
 /// Number of [`events`].
-pub(crate) const EVENTS: u64 = 7;
+pub(crate) const EVENTS: u64 = 8;
 /// 2026-11-24T10:00:00.123456789Z
 pub(crate) const TIME: u64 = 1_795_514_400_123_456_789;
 
@@ -56,6 +56,8 @@ pub(crate) fn event(resource: &Arc<Resource>, role: Option<Role>, ends: [&str; 2
             never_accepted: false,
             kernel_owned: false,
         },
+        peer: None,
+        nat_peer: None,
         detail,
     }
 }
@@ -91,7 +93,7 @@ pub(crate) fn updated(bytes_sent: u64, bytes_received: u64) -> Detail {
 }
 
 /// A client, a server in a pod, a failure over IPv6 and an end of unknown beginning; one that is still open, one that
-/// another process closed, and one of the kernel. Those of one Resource are not in a row.
+/// another process closed, one of the kernel, and one whose peer is behind a translated address. Those of one Resource are not in a row.
 pub(crate) fn events() -> Arc<EventBatch> {
     let curl = process("curl", 4711);
     let nginx = in_pod("nginx", 812);
@@ -112,6 +114,14 @@ pub(crate) fn events() -> Arc<EventBatch> {
         event(&host(), Some(Role::Client), ["10.0.0.2:988", "10.0.0.9:2049"], updated(10, 50));
     in_kernel.connection.kernel_owned = true;
     in_kernel.connection.attribution = Attribution::Unknown;
+    let mut translated = event(
+        &curl,
+        Some(Role::Client),
+        ["10.0.0.2:53414", "10.96.0.1:80"],
+        Detail::Opened { handshake: None },
+    );
+    translated.peer = Some(Arc::new(Peer::of(&nginx)));
+    translated.nat_peer = Some(([10, 0, 0, 7], 8080).into());
     let events = vec![
         event(&curl, Some(Role::Client), out, opened),
         event(&nginx, Some(Role::Server), ["10.0.0.2:443", "10.0.0.7:51234"], closed(1_200_000, 340)),
@@ -125,6 +135,7 @@ pub(crate) fn events() -> Arc<EventBatch> {
         event(&nginx, Some(Role::Server), ["10.0.0.2:443", "10.0.0.7:51235"], updated(1_200_000, 340)),
         event(&curl, Some(Role::Client), out, handed_on),
         in_kernel,
+        translated,
     ];
     Arc::new(EventBatch { events })
 }
