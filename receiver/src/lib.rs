@@ -15,6 +15,7 @@ pub mod identity;
 pub mod kernel;
 pub mod ledger;
 pub mod metrics;
+pub mod nat;
 pub mod own;
 pub mod run;
 pub mod say;
