@@ -20,6 +20,7 @@ pub mod event;
 pub mod flow;
 pub mod http;
 pub mod ledger;
+pub mod namespace;
 pub mod need;
 pub mod oracle;
 pub mod otlp;
