@@ -11,6 +11,7 @@ use convis_ebpf::btf::{Btf, Kind, Type};
 
 const STRUCTURES: &[&str] = &[
     "cgroup",
+    "cgroup_root",
     "cred",
     "css_set",
     "dentry",

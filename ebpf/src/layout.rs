@@ -104,6 +104,8 @@ layout! {
     signal_live = "signal_struct" "live" 4;
     css_set_dfl_cgrp = "css_set" "dfl_cgrp" 8 optional;
     cgroup_kn = "cgroup" "kn" 8 optional;
+    cgroup_root = "cgroup" "root" 8 optional;
+    cgroup_hierarchy = "cgroup_root" "hierarchy_id" 4 optional;
     kernfs_node_id = "kernfs_node" "id" 8;
     mm_exe_file = "mm_struct" "exe_file" 8;
     mm_arg_start = "mm_struct" "arg_start" 8;

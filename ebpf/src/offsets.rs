@@ -25,7 +25,7 @@ pub enum MemberError {
     },
 }
 
-/// Everything that keeps the programs from running on this kernel.
+/// Everything that keeps the programs, or some of them, from running on this kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LayoutError {
     /// One for each member, in the order of the layout.
@@ -55,6 +55,25 @@ pub fn resolve(btf: &Btf<'_>) -> Result<[u32; FIELDS], LayoutError> {
         }
     }
     if members.is_empty() { Ok(offsets) } else { Err(LayoutError { members }) }
+}
+
+/// Whether the kernel of these offsets, which [`resolve`] gave, has optional members, each by structure and path.
+///
+/// # Errors
+/// Each that is absent, or that is none of the layout's.
+pub fn require(offsets: &[u32; FIELDS], members: &[(&'static str, &'static str)]) -> Result<(), LayoutError> {
+    let is_there = |member: &&(&str, &str)| {
+        let mut found = offsets.iter().zip(WANTED);
+        found.any(|(offset, wanted)| (wanted.structure, wanted.path) == **member && *offset != ABSENT)
+    };
+    let absent = members.iter().filter(|member| !is_there(member)).map(|(structure, path)| {
+        MemberError::Btf(BtfError::MissingField {
+            structure: (*structure).to_owned(),
+            path: (*path).to_owned(),
+        })
+    });
+    let members: Vec<_> = absent.collect();
+    if members.is_empty() { Ok(()) } else { Err(LayoutError { members }) }
 }
 
 /// Members of a `tcp_sock` that are read only where a connection's beginning was not seen, or of the kernel's own sockets.

@@ -3,8 +3,8 @@
 //! Bytes are read field by field, never cast, so any bytes give a record or a named error.
 
 use crate::wire::{
-    ARGV0_BYTES, Address, COUNTER_WORDS, Conn, Counters, Entry, Header, NAME_BYTES, Owner, PATH_BYTES,
-    Totals, VERSION, kind,
+    ARGV0_BYTES, Address, CGROUP_PATH_BYTES, COUNTER_WORDS, Conn, Counters, Entry, Header, NAME_BYTES, Owner,
+    PATH_BYTES, Totals, VERSION, kind,
 };
 
 /// A record of the ring.
@@ -75,6 +75,20 @@ pub enum Record {
         /// then nothing else is known of it.
         totals: Totals,
     },
+    /// A new cgroup of the unified hierarchy.
+    CgroupMade {
+        /// As in [`Owner::cgroup_id`].
+        id: u64,
+        /// From the root of the hierarchy, unless it is too long.
+        path: Option<String>,
+    },
+    /// A cgroup of the unified hierarchy was removed.
+    CgroupRemoved {
+        /// As in [`Owner::cgroup_id`].
+        id: u64,
+        /// `CLOCK_BOOTTIME`, nanoseconds.
+        time_ns: u64,
+    },
 }
 
 /// A process image as the kernel tells it at exec.
@@ -132,6 +146,8 @@ impl Record {
             kind::LIVE => {
                 Self::Live { time_ns, key: reader.u64()?, conn: reader.conn()?, totals: reader.totals()? }
             }
+            kind::CGROUP_MADE => Self::CgroupMade { id: reader.u64()?, path: reader.cgroup_path()? },
+            kind::CGROUP_REMOVED => Self::CgroupRemoved { id: reader.u64()?, time_ns },
             other => return Err(RecordError::Kind(other)),
         })
     }
@@ -289,6 +305,14 @@ impl Reader<'_> {
             path: complete.then(|| joined(&names)),
             command: command.map(text),
         })
+    }
+
+    /// `None` for a path that was cut: it would name another cgroup.
+    fn cgroup_path(&mut self) -> Result<Option<String>, RecordError> {
+        let len = self.u32()? as usize;
+        let complete = self.u32()? == 1;
+        let path: [u8; CGROUP_PATH_BYTES] = self.take()?;
+        Ok(path.get(..len).filter(|path| complete && path.starts_with(b"/")).map(text))
     }
 }
 

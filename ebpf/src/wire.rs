@@ -27,8 +27,12 @@ pub mod kind {
     /// [`Conn`](super::Conn) and [`Totals`](super::Totals) of a living entry, as of now; never in the ring, only read on
     /// request.
     pub const LIVE: u8 = 8;
+    /// [`CgroupMade`](super::CgroupMade): a new cgroup.
+    pub const CGROUP_MADE: u8 = 9;
+    /// [`CgroupRemoved`](super::CgroupRemoved): a cgroup is gone.
+    pub const CGROUP_REMOVED: u8 = 10;
     /// Number of kinds.
-    pub const COUNT: usize = 9;
+    pub const COUNT: usize = 11;
 }
 
 /// `Conn::flags`.
@@ -309,13 +313,42 @@ pub struct Exit {
     pub owner: Owner,
 }
 
+/// Bytes of a cgroup's path, with its NUL: as many as the kernel has room for where it tells of cgroups.
+pub const CGROUP_PATH_BYTES: usize = 1024;
+
+/// A new cgroup of the unified hierarchy, before any process is in it.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CgroupMade {
+    /// Start.
+    pub header: Header,
+    /// As in [`Owner::cgroup_id`].
+    pub id: u64,
+    /// Bytes used in `path`, without its NUL.
+    pub path_len: u32,
+    /// 1 when `path` is whole; else it was too long and is cut.
+    pub path_complete: u32,
+    /// From the root of the hierarchy, whatever namespace the cgroup is made from.
+    pub path: [u8; CGROUP_PATH_BYTES],
+}
+
+/// A cgroup of the unified hierarchy was removed.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CgroupRemoved {
+    /// Start.
+    pub header: Header,
+    /// As in [`Owner::cgroup_id`].
+    pub id: u64,
+}
+
 /// Counters of one CPU. `seen` and the drops belong to the equation `seen == delivered + pending + dropped`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counters {
     /// By kind: how often it happened.
     pub seen: [u64; kind::COUNT],
-    /// By kind: no room in the ring. A connection's record then waits in the ledger, a process's is lost.
+    /// By kind: no room in the ring. A connection's record then waits in the ledger, any other is lost.
     pub ring_full: [u64; kind::COUNT],
     /// By kind: no room in the ledger either, so it is lost.
     pub ledger_full: [u64; kind::COUNT],
@@ -381,6 +414,8 @@ const _: () = {
     assert!(size_of::<Exec>() == 64 + ARGV0_BYTES + PATH_BYTES + NAME_BYTES);
     assert!(size_of::<Fork>() == 88);
     assert!(size_of::<Exit>() == 48);
+    assert!(size_of::<CgroupMade>() == 32 + CGROUP_PATH_BYTES);
+    assert!(size_of::<CgroupRemoved>() == 24);
     assert!(size_of::<Tuple>() == 40);
     assert!(size_of::<Counters>() == 8 * (4 * kind::COUNT + 12));
 };

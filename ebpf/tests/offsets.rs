@@ -4,7 +4,7 @@
 
 use convis_ebpf::btf::Btf;
 use convis_ebpf::layout::{ABSENT, WANTED, WINDOW_BYTES};
-use convis_ebpf::offsets::{resolve, window_start};
+use convis_ebpf::offsets::{require, resolve, window_start};
 
 fn fixtures() -> Vec<(String, Vec<u8>)> {
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/btf");
@@ -52,6 +52,30 @@ fn the_bit_of_kernel_sockets_is_found() {
         for path in ["sk_protocol", "sk_userlocks", "nonsense"] {
             assert!(btf.bit("sock", path).is_err(), "{name}: {path}");
         }
+    }
+}
+
+/// Scenario: what tells of cgroups, on every kernel, on one without the members of two structures, and a question for a member
+/// that is none of the layout's.
+/// Guarantees: it is there; where it is not, the rest resolves, and each absent one is named.
+#[test]
+fn absent_cgroups_are_named() {
+    const CGROUPS: [(&str, &str); 3] =
+        [("cgroup", "kn"), ("cgroup", "root"), ("cgroup_root", "hierarchy_id")];
+    for (name, mut bytes) in fixtures() {
+        let offsets = resolve(&Btf::parse(&bytes).unwrap()).unwrap();
+        assert_eq!(require(&offsets, &CGROUPS), Ok(()), "{name}");
+        assert!(require(&offsets, &[("cgroup", "nonsense")]).is_err(), "{name}");
+        for (from, to) in
+            [(&b"\0cgroup\0"[..], &b"\0cgrxup\0"[..]), (b"\0hierarchy_id\0", b"\0hierarchy_ix\0")]
+        {
+            let at = bytes.windows(from.len()).position(|window| window == from).unwrap();
+            bytes[at..at + from.len()].copy_from_slice(to);
+        }
+        let offsets = resolve(&Btf::parse(&bytes).unwrap()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let error = require(&offsets, &CGROUPS).unwrap_err();
+        assert_eq!(error.members.len(), CGROUPS.len(), "{name}");
+        assert!(error.to_string().ends_with("struct cgroup_root has no field hierarchy_id"), "{error}");
     }
 }
 

@@ -4,7 +4,8 @@
 
 use convis_ebpf::record::{Record, RecordError};
 use convis_ebpf::wire::{
-    ARGV0_BYTES, Counters, Entry, Exec, NAME_BYTES, OpenedRecord, PATH_BYTES, VERSION, kind,
+    ARGV0_BYTES, CGROUP_PATH_BYTES, CgroupMade, CgroupRemoved, Counters, Entry, Exec, NAME_BYTES,
+    OpenedRecord, PATH_BYTES, VERSION, kind,
 };
 use proptest::prelude::*;
 
@@ -51,13 +52,74 @@ fn what_is_not_known_is_not_invented() {
     assert_eq!(image(&exec(b"a\xff\0", b"\0", true)).0, "a\u{fffd}");
 }
 
+/// A record of a new cgroup with this path, which says that it has `path_len` bytes.
+fn cgroup(path: &[u8], path_len: u32, complete: u32) -> Vec<u8> {
+    let mut bytes = vec![VERSION, kind::CGROUP_MADE];
+    bytes.resize(16, 0);
+    bytes.extend(4_711_u64.to_ne_bytes());
+    bytes.extend(path_len.to_ne_bytes());
+    bytes.extend(complete.to_ne_bytes());
+    bytes.extend(path);
+    bytes.resize(32 + CGROUP_PATH_BYTES, 0xaa);
+    assert_eq!(bytes.len(), size_of::<CgroupMade>());
+    bytes
+}
+
+fn cgroup_path(bytes: &[u8]) -> Option<String> {
+    match Record::parse(bytes).unwrap() {
+        Record::CgroupMade { id: 4_711, path } => path,
+        other => panic!("not that cgroup: {other:?}"),
+    }
+}
+
+/// Scenario: paths of cgroups with garbage behind what is used, one that is not UTF-8, and one that fills its room.
+/// Guarantees: the path, and nothing of the garbage.
+#[test]
+fn a_cgroup_has_its_path() {
+    assert_eq!(cgroup_path(&cgroup(b"/docker/ab\0", 10, 1)).as_deref(), Some("/docker/ab"));
+    assert_eq!(cgroup_path(&cgroup(b"/a\xff\0", 3, 1)).as_deref(), Some("/a\u{fffd}"));
+    let long = [b'/'; CGROUP_PATH_BYTES];
+    let len = u32::try_from(long.len()).unwrap();
+    assert_eq!(cgroup_path(&cgroup(&long, len, 1)).map(|path| path.len()), Some(long.len()));
+}
+
+/// Scenario: a cut path, lengths that are more than there is room for, and bytes that are no path.
+/// Guarantees: the id alone.
+#[test]
+fn a_cgroup_never_has_a_wrong_path() {
+    let room = u32::try_from(CGROUP_PATH_BYTES).unwrap();
+    for (path, len, complete) in [
+        (&b"/docker/ab\0"[..], 10, 0),
+        (b"/docker/ab\0", 10, 2),
+        (b"/docker/ab\0", room + 1, 1),
+        (b"/docker/ab\0", u32::MAX, 1),
+        (b"\0", 0, 1),
+        (b"(null)\0", 6, 1),
+    ] {
+        assert_eq!(cgroup_path(&cgroup(path, len, complete)), None, "{path:?} {len} {complete}");
+    }
+}
+
+/// Scenario: a removed cgroup.
+/// Guarantees: its id and when.
+#[test]
+fn a_removed_cgroup_is_told() {
+    let mut bytes = vec![VERSION, kind::CGROUP_REMOVED];
+    bytes.resize(8, 0);
+    bytes.extend(5_u64.to_ne_bytes());
+    bytes.extend(u64::MAX.to_ne_bytes());
+    assert_eq!(bytes.len(), size_of::<CgroupRemoved>());
+    assert_eq!(Record::parse(&bytes), Ok(Record::CgroupRemoved { id: u64::MAX, time_ns: 5 }));
+}
+
 /// Scenario: every record cut short at every length, another version, an unknown kind.
 /// Guarantees: a named error.
 #[test]
 fn what_is_no_record_is_refused() {
-    let bytes = exec(b"app\0", b"app\0", true);
-    for length in 0..bytes.len() {
-        assert_eq!(Record::parse(&bytes[..length]), Err(RecordError::Short));
+    for bytes in [exec(b"app\0", b"app\0", true), cgroup(b"/a\0", 2, 1)] {
+        for length in 0..bytes.len() {
+            assert_eq!(Record::parse(&bytes[..length]), Err(RecordError::Short));
+        }
     }
     let mut other = vec![0; size_of::<OpenedRecord>()];
     assert_eq!(Record::parse(&other), Err(RecordError::Version(0)));
@@ -84,7 +146,7 @@ proptest! {
     /// Scenario: any bytes with any kind.
     /// Guarantees: a record or an error, never a panic.
     #[test]
-    fn any_bytes(kind in any::<u8>(), mut bytes in proptest::collection::vec(any::<u8>(), 0..1024)) {
+    fn any_bytes(kind in any::<u8>(), mut bytes in proptest::collection::vec(any::<u8>(), 0..1200)) {
         let _answer = Record::parse(&bytes);
         let _answer = Entry::parse(&bytes);
         if let [version, of, ..] = bytes.as_mut_slice() {

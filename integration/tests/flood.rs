@@ -17,7 +17,7 @@ use convis_integration::{need, turns};
 
 const KINDS: [&str; 3] = ["opened", "closed", "failed"];
 /// Other processes of the host make them as well, so they balance only at a moment when none does.
-const PROCESS_KINDS: [&str; 3] = ["exec", "fork", "exit"];
+const PROCESS_KINDS: [&str; 5] = ["exec", "fork", "exit", "cgroup_made", "cgroup_removed"];
 const SENT: u64 = 100;
 const ANSWERED: u64 = 200;
 const SETTLED: Duration = Duration::from_secs(30);

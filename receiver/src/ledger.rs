@@ -7,13 +7,15 @@ use convis_ebpf::record::Record;
 use convis_ebpf::wire::{Counters, kind};
 
 /// The kinds of the equation, with the names they have in metrics.
-pub const KINDS: [(u8, &str); 6] = [
+pub const KINDS: [(u8, &str); 8] = [
     (kind::OPENED, "opened"),
     (kind::CLOSED, "closed"),
     (kind::FAILED, "failed"),
     (kind::EXEC, "exec"),
     (kind::FORK, "fork"),
     (kind::EXIT, "exit"),
+    (kind::CGROUP_MADE, "cgroup_made"),
+    (kind::CGROUP_REMOVED, "cgroup_removed"),
 ];
 
 /// What user space took, by kind.
@@ -39,6 +41,8 @@ impl Delivered {
             Record::Exit { .. } => kind::EXIT,
             Record::ListenerClosed { .. } => kind::LISTENER_CLOSED,
             Record::Listening { .. } => kind::LISTENING,
+            Record::CgroupMade { .. } => kind::CGROUP_MADE,
+            Record::CgroupRemoved { .. } => kind::CGROUP_REMOVED,
             // Read on request, never sent: there is nothing to lose.
             Record::Live { .. } => return,
         };
@@ -153,6 +157,25 @@ mod tests {
         ring_full[usize::from(kind::CLOSED)] = 3;
         ring_full[usize::from(kind::LISTENING)] = 5;
         assert_eq!(waiting(&Counters { ring_full, ..counters(10, 0, 0) }, &delivered), 2);
+    }
+
+    /// Scenario: three cgroups are made and one is removed; the ring is full for one, another's memory cannot be read.
+    /// Guarantees: each kind has its own terms, and losses are drops with their reason: nothing waits in a ledger.
+    #[test]
+    fn cgroups_have_their_place() {
+        let mut delivered = Delivered::default();
+        delivered.count(&Record::CgroupMade { id: 7, path: Some("/docker/ab".to_owned()) });
+        delivered.count(&Record::CgroupRemoved { id: 7, time_ns: 5 });
+        let mut counters = counters(0, 0, 0);
+        counters.seen[usize::from(kind::CGROUP_MADE)] = 3;
+        counters.ring_full[usize::from(kind::CGROUP_MADE)] = 1;
+        counters.unreadable[usize::from(kind::CGROUP_MADE)] = 1;
+        counters.seen[usize::from(kind::CGROUP_REMOVED)] = 1;
+        let made = Terms::of(kind::CGROUP_MADE, &counters, &delivered);
+        assert_eq!((made.delivered, made.pending, made.dropped(), made.balances()), (1, 0, 2, true));
+        let removed = Terms::of(kind::CGROUP_REMOVED, &counters, &delivered);
+        assert_eq!((removed.delivered, removed.dropped(), removed.balances()), (1, 0, true));
+        assert_eq!(waiting(&counters, &delivered), 0);
     }
 
     /// Scenario: an exec finds the ring full; and a record that vanished without a trace.

@@ -1,8 +1,8 @@
 //! Kernel programs of convis: they follow each TCP connection and each process, and send a record where it matters.
 //!
 //! `state` is the spine: one program on every state change of every TCP socket. `accept` adds the owner of a server's end,
-//! `failed` the attempts that never change a state, `process` the life of processes, `walk` answers user space. All of them
-//! only read kernel memory.
+//! `failed` the attempts that never change a state, `process` the life of processes, `cgroup` that of cgroups, `walk` answers
+//! user space. All of them only read kernel memory.
 //!
 //! Everything is inlined: a local function's symbol does not survive stripping, and calls cost.
 
@@ -12,6 +12,7 @@
 #![no_main]
 
 mod accept;
+mod cgroup;
 mod descriptor;
 mod emit;
 mod failed;
@@ -81,6 +82,22 @@ pub fn process_exec(ctx: RawTracePointContext) -> i32 {
 #[inline(always)]
 pub fn process_exit(ctx: RawTracePointContext) -> i32 {
     process::exited(ctx.arg::<u64>(0));
+    0
+}
+
+/// A cgroup was made: `(cgroup, path)`.
+#[raw_tracepoint(tracepoint = "cgroup_mkdir")]
+#[inline(always)]
+pub fn cgroup_made(ctx: RawTracePointContext) -> i32 {
+    cgroup::made(ctx.arg::<u64>(0), ctx.arg::<u64>(1));
+    0
+}
+
+/// A cgroup was removed: `(cgroup, path)`.
+#[raw_tracepoint(tracepoint = "cgroup_rmdir")]
+#[inline(always)]
+pub fn cgroup_removed(ctx: RawTracePointContext) -> i32 {
+    cgroup::removed(ctx.arg::<u64>(0));
     0
 }
 

@@ -4,6 +4,7 @@ use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::helpers::bpf_get_current_uid_gid;
 use aya_ebpf::helpers::generated::{bpf_get_current_cgroup_id, bpf_get_current_task};
 
+use crate::cgroup;
 use crate::kernel::{ReadFailed, offset, read};
 use crate::layout::ABSENT;
 use crate::wire::Owner;
@@ -98,7 +99,5 @@ fn cgroup_id(task: u64) -> Result<u64, ReadFailed> {
         return Ok(0);
     }
     let set = read!(task, task_cgroups, u64)?;
-    let cgroup = read!(set, css_set_dfl_cgrp, u64)?;
-    let node = read!(cgroup, cgroup_kn, u64)?;
-    read!(node, kernfs_node_id, u64)
+    cgroup::id(read!(set, css_set_dfl_cgrp, u64)?)
 }

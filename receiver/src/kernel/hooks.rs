@@ -83,6 +83,8 @@ pub enum What {
     Accepts,
     /// Attempts that fail without a segment.
     Unsent,
+    /// Cgroups that are made and removed.
+    Cgroups,
 }
 
 impl What {
@@ -93,6 +95,7 @@ impl What {
             Self::States => "connection states",
             Self::Accepts => "who accepts",
             Self::Unsent => "attempts without a segment",
+            Self::Cgroups => "cgroups come and go",
         }
     }
 }
@@ -196,6 +199,20 @@ pub const UNSENT: Hook = Hook {
             probes: &[syscall("connect_return", "sys_exit_connect")],
         },
     ],
+};
+
+/// What the programs of [`CGROUPS`] read, absent on kernels without cgroups.
+pub const CGROUP_MEMBERS: [(&str, &str); 3] =
+    [("cgroup", "kn"), ("cgroup", "root"), ("cgroup_root", "hierarchy_id")];
+
+/// Paths of cgroups by id, also of those that are gone before user space looked.
+pub const CGROUPS: Hook = Hook {
+    what: What::Cgroups,
+    ways: &[Way {
+        plan: None,
+        name: "raw tracepoints cgroup_mkdir, cgroup_rmdir",
+        probes: &[raw("cgroup_made", "cgroup_mkdir"), raw("cgroup_removed", "cgroup_rmdir")],
+    }],
 };
 
 /// The spine: every change of a connection's state.

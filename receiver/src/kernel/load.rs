@@ -184,7 +184,8 @@ pub fn load(options: &Options) -> Result<(Source, Report), LoadError> {
     let mut source = Source::open(object(options, &layout, copies, cpus)?, cpus as usize)?;
     let btf =
         KernelTypes::from_sys_fs().map_err(|source| LoadError::Object { source: Box::new(source.into()) })?;
-    let report = Starter { source: &mut source, btf: &btf, probes: options.probes }.start(states)?;
+    let starter = Starter { source: &mut source, btf: &btf, layout: &layout, probes: options.probes };
+    let report = starter.start(states)?;
     drop(btf);
     give_back_memory();
     Ok((source, report))
@@ -220,6 +221,7 @@ fn has_preemptible_tracepoints() -> bool {
 struct Starter<'a> {
     source: &'a mut Source,
     btf: &'a KernelTypes,
+    layout: &'a [u32; FIELDS],
     probes: Probes,
 }
 
@@ -233,6 +235,8 @@ struct Choice {
 
 impl Starter<'_> {
     fn start(mut self, states: &'static Hook) -> Result<Report, LoadError> {
+        // Before processes, so that a new one's cgroup is told before it.
+        let cgroups = self.cgroups()?;
         let mut fixed = vec![self.choose(&hooks::PROCESSES)?];
         let mut accepts = self.choose(&hooks::ACCEPTS)?;
         let mut unsent = self.choose(&hooks::UNSENT).or_else(|error| self.without(&hooks::UNSENT, error))?;
@@ -245,7 +249,7 @@ impl Starter<'_> {
             states.seen.verdict = Some(verdicts.states);
         }
         let mut report = Report::default();
-        for choice in fixed.into_iter().chain([accepts, unsent]) {
+        for choice in fixed.into_iter().chain([accepts, unsent, cgroups]) {
             if let Some(attached) = choice.attached {
                 self.source.keep(attached);
             }
@@ -262,6 +266,14 @@ impl Starter<'_> {
         Ok(report)
     }
 
+    /// Only names depend on cgroups, and user space can walk them: every plan goes without where the kernel has none.
+    fn cgroups(&mut self) -> Result<Choice, LoadError> {
+        let readable = offsets::require(self.layout, &hooks::CGROUP_MEMBERS);
+        let readable = readable.map_err(|source| LoadError::Layout { source });
+        let chosen = readable.and_then(|()| self.choose(&hooks::CGROUPS));
+        chosen.or_else(|error| self.without(&hooks::CGROUPS, error))
+    }
+
     /// Attaches the first way that the kernel takes.
     fn choose(&mut self, hook: &'static Hook) -> Result<Choice, LoadError> {
         let seen = Seen { what: hook.what, way: None, verdict: None, passed_over: Vec::new() };
@@ -272,9 +284,9 @@ impl Starter<'_> {
         }
     }
 
-    /// In the automatic plan, what only adds to the picture may be missing.
+    /// What only adds to the picture may be missing: in the automatic plan, or where no plan has another way.
     fn without(&self, hook: &'static Hook, error: LoadError) -> Result<Choice, LoadError> {
-        if self.probes != Probes::Auto {
+        if self.probes != Probes::Auto && hook.ways.iter().any(|way| way.plan.is_some()) {
             return Err(error);
         }
         let passed_over = vec![("every way", error.to_string())];

@@ -9,6 +9,7 @@ mod listeners;
 mod live;
 mod lost;
 mod outbox;
+mod places;
 mod series;
 
 use std::time::Duration;
@@ -130,6 +131,8 @@ impl Tracker {
             Record::Exit { time_ns, owner } => self.processes.exited(&owner, time_ns),
             Record::Listening { conn } => self.listening(&conn),
             Record::ListenerClosed { conn } => self.listener_closed(&conn, now),
+            Record::CgroupMade { id, path } => self.cgroup_made(id, path.as_deref()),
+            Record::CgroupRemoved { id, time_ns } => self.cgroup_removed(id, time_ns),
             Record::Live { time_ns, conn, totals, .. } => self.read(time_ns, &conn, &totals, now),
         }
     }
