@@ -7,9 +7,9 @@ use std::time::Duration;
 use convis::clock::Clock;
 use convis::identity::process::Describer;
 use convis::identity::users::Users;
-use convis::identity::{Host, ProcessTable};
+use convis::identity::{Host, ProcessTable, Workloads};
 use convis::metrics::{Aggregator, Limits, ResourceMode};
-use convis::track::{Purpose, Tracker};
+use convis::track::{Purpose, Tracker, Translator};
 use convis_ebpf::record::{Image, Record};
 use convis_ebpf::wire::{AF_INET, ClosedRecord, Conn, Owner, Totals, VERSION, kind, role};
 use divan::counter::ItemsCount;
@@ -30,11 +30,19 @@ fn tracker() -> Tracker {
     let describer = Describer {
         host: Host { name: "bench".into(), ..Host::default() },
         users: Users::from_file("/nonexistent"),
+        k8s_labels: false,
         clock,
     };
     let limits = Limits { resources: 10_000, cardinality: 2000, series_ttl: Duration::from_mins(5) };
     let metrics = Aggregator::new(ResourceMode::Executable, limits, 1);
-    let mut tracker = Tracker::new(ProcessTable::new("/nonexistent"), metrics, describer, None);
+    let mut tracker = Tracker::new(
+        ProcessTable::new("/nonexistent"),
+        Workloads::none(),
+        Translator::none(),
+        metrics,
+        describer,
+        None,
+    );
     for process in 0..PROCESSES {
         let image = Image {
             owner: owner(process),

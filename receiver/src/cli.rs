@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use convis_exporters::model::EventName;
 use convis_otel_config::parse_duration;
 
+use crate::container::{Address, Choice};
 use crate::fatal::Fatal;
 use crate::kernel::Probes;
 use crate::metrics::ResourceMode;
@@ -89,6 +90,9 @@ pub struct Run {
     /// Time after which the metrics of an executable end whose last process is gone
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "5m")]
     pub series_ttl: Duration,
+    /// Who names containers.
+    #[command(flatten)]
+    pub containers: Containers,
     /// Show convis's own connections as well
     #[arg(long)]
     pub include_self: bool,
@@ -98,6 +102,36 @@ pub struct Run {
     /// Time that sending what is left may take when stopping
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "10s")]
     pub shutdown_timeout: Duration,
+}
+
+/// Options about containers.
+#[derive(Debug, Clone, Args)]
+pub struct Containers {
+    /// Which container runtimes are asked for names
+    #[arg(
+        id = "container_runtime",
+        long = "container-runtime",
+        value_name = "KIND",
+        value_enum,
+        default_value_t
+    )]
+    pub runtime: Choice,
+    /// Where Docker or Podman listens, repeatable: unix:///PATH or tcp://HOST:PORT [default: wherever a socket is found]
+    #[arg(long, value_name = "URL", value_parser = Address::docker)]
+    pub docker_host: Vec<Address>,
+    /// Where a CRI runtime (containerd, CRI-O) listens, repeatable: unix:///PATH [default: wherever a socket is found]
+    #[arg(long, value_name = "URL", value_parser = Address::cri)]
+    pub cri_endpoint: Vec<Address>,
+    /// Time that an event may wait for the names of its container; then it goes out with the container's id
+    #[arg(id = "container_wait", long = "container-wait", value_name = "TIME", value_parser = parse_duration,
+          default_value = "2s")]
+    pub wait: Duration,
+    /// Labels of containers and pods that become attributes, by comma
+    #[arg(id = "container_labels", long = "container-labels", value_name = "KEYS", value_delimiter = ',')]
+    pub labels: Vec<String>,
+    /// Let the labels app.kubernetes.io/instance and app.kubernetes.io/name name services
+    #[arg(long)]
+    pub k8s_labels: bool,
 }
 
 /// Options of `check`.

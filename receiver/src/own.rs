@@ -1,6 +1,7 @@
 //! convis's own listener, whose visitors' ends are left out like convis's own.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use convis_exporters::model::Connection;
 
@@ -26,14 +27,13 @@ impl OwnListener {
     }
 }
 
-/// Inode of the network namespace of this process.
+/// Inode of the network namespace at `file`, such as `/proc/self/ns/net`.
 ///
 /// # Errors
-/// `/proc/self/ns/net` cannot be read.
-pub fn network_namespace() -> std::io::Result<u32> {
+/// It cannot be read: the process is not there, or convis may not look.
+pub fn network_namespace(file: &Path) -> std::io::Result<u32> {
     use std::os::unix::fs::MetadataExt as _;
-    let inode = std::fs::metadata("/proc/self/ns/net")?.ino();
-    u32::try_from(inode).map_err(std::io::Error::other)
+    u32::try_from(std::fs::metadata(file)?.ino()).map_err(std::io::Error::other)
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! `convis run`: one task from ring to fan-out.
 
+mod setup;
 mod stops;
 mod take;
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,32 +11,29 @@ use std::time::Duration;
 use convis_ebpf::wire::Counters;
 use convis_exporters::model::{EventBatch, EventName};
 use convis_exporters::{Runners, Sink};
-use tokio::net::TcpListener;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use crate::cli::{Admin, Run};
+use crate::cli::Run;
 use crate::clock::{Clock, boot_now};
 use crate::fatal::Fatal;
+use crate::identity::Host;
 use crate::identity::process::Describer;
 use crate::identity::users::Users;
-use crate::identity::{Host, ProcessTable};
 use crate::kernel::{self, Options, Source, privilege};
 use crate::ledger;
-use crate::metrics::{Aggregator, Limits};
-use crate::own::{OwnListener, network_namespace};
 use crate::settings::{self, Resolved};
-use crate::status::{Snapshot, Status};
+use crate::status::{Containers, Snapshot, Status};
 use crate::telemetry::Telemetry;
 use crate::track::{Purpose, Tracker};
 use crate::{admin, say};
+use setup::{announce, bind_admin, tracker};
 use stops::Stops;
 use take::{Swept, drain_ring, end_unseen, sweep};
 
 /// The ring is emptied at least this often; sooner when it fills up.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(50);
-const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8469);
-/// Attribute sets per Resource and instrument, as the OpenTelemetry SDKs have it.
-const CARDINALITY: usize = 2000;
+/// How long stopping waits for names of containers that have been asked for.
+const LAST_NAMES: Duration = Duration::from_secs(1);
 /// Where the processes of this host are.
 const PROC: &str = "/proc";
 /// Threads for sinks and the admin listener, beside the capture task.
@@ -94,7 +91,12 @@ async fn capture(options: &Run, resolved: Resolved) -> Result<(), Fatal> {
         say::line(&format!("warning: bytes are counted only when connections close: {why}"));
     }
     let host = Host::detect(Path::new(PROC), &settings::environment, resolved.attributes.everywhere.clone());
-    let describer = Describer { host: host.clone(), users: Users::from_file("/etc/passwd"), clock: attached };
+    let describer = Describer {
+        host: host.clone(),
+        users: Users::from_file("/etc/passwd"),
+        k8s_labels: options.containers.k8s_labels,
+        clock: attached,
+    };
     let tracker = tracker(options, describer, listener.as_ref(), attached_unix_nanos)?;
     let mut capture = Capture {
         tracker,
@@ -126,60 +128,6 @@ async fn capture(options: &Run, resolved: Resolved) -> Result<(), Fatal> {
     let ended = capture.follow(&mut source, &mut runners, &mut stops, intervals).await;
     let stopped = capture.stop(source, runners, telemetry, options.shutdown_timeout, &mut stops).await;
     ended.and(stopped)
-}
-
-fn tracker(
-    options: &Run,
-    describer: Describer,
-    listener: Option<&TcpListener>,
-    attached_unix_nanos: u64,
-) -> Result<Tracker, Fatal> {
-    let mut processes = ProcessTable::new(PROC);
-    processes.scan().map_err(|error| Fatal::Internal(format!("cannot read /proc: {error}")))?;
-    let limits = Limits {
-        resources: options.max_resources as usize,
-        cardinality: CARDINALITY,
-        series_ttl: options.series_ttl,
-    };
-    let metrics = Aggregator::new(options.metric_resource, limits, attached_unix_nanos);
-    let own_listener = match listener.map(TcpListener::local_addr) {
-        Some(Ok(address)) if !options.include_self => {
-            let network_namespace = network_namespace()
-                .map_err(|error| Fatal::Internal(format!("cannot read /proc/self/ns/net: {error}")))?;
-            Some(OwnListener { address, network_namespace })
-        }
-        _ => None,
-    };
-    Ok(Tracker::new(processes, metrics, describer, own_listener))
-}
-
-/// An address that the user chose must work; the default one may be taken by another convis.
-async fn bind_admin(asked: Option<Admin>) -> Result<Option<TcpListener>, Fatal> {
-    match asked {
-        Some(Admin::Off) => Ok(None),
-        Some(Admin::At(address)) => {
-            let bound = admin::bind(address).await;
-            bound.map(Some).map_err(|source| Fatal::Admin { address, source })
-        }
-        None => match admin::bind(DEFAULT_ADMIN).await {
-            Ok(listener) => Ok(Some(listener)),
-            Err(error) => {
-                say::line(&format!("warning: no admin listener, {DEFAULT_ADMIN} cannot be used: {error}"));
-                Ok(None)
-            }
-        },
-    }
-}
-
-fn announce(resolved: &Resolved) {
-    if resolved.is_default {
-        say::line(
-            "showing each TCP connection of this host as it opens, closes or fails; to send events and metrics to an \
-             OpenTelemetry Collector: --sink otlp,endpoint=http://localhost:4317",
-        );
-    } else {
-        say::line("capturing TCP connections of this host");
-    }
 }
 
 /// The state of the capture task.
@@ -251,18 +199,18 @@ impl Capture {
     fn drain(&mut self, source: &mut Source) {
         let clock = self.clock();
         let boot_ns = boot_now();
-        let now = clock.unix_nanos(boot_ns);
         let skipped = self.skipped(source, boot_ns);
         let tracker = &mut self.tracker;
-        drain_ring(source, tracker, clock, now);
+        drain_ring(source, tracker, clock, boot_ns);
         let mut counters = source.counters();
         let waiting = ledger::waiting(&counters, &tracker.delivered);
         if self.swept.is_due(waiting, boot_ns) {
-            sweep(source, tracker, clock, now);
+            sweep(source, tracker, clock, boot_ns);
             counters = source.counters();
             self.swept = Swept { at_ns: boot_ns, left: ledger::waiting(&counters, &tracker.delivered) };
         }
         tracker.processes.reap(boot_ns);
+        tracker.settle(clock, boot_ns);
         self.status.publish(Snapshot {
             counters,
             delivered: tracker.delivered,
@@ -273,6 +221,13 @@ impl Capture {
             processes: tracker.processes.len(),
             resources: tracker.metrics.resources(),
             overflowed: tracker.metrics.overflowed(),
+            containers: Containers {
+                workloads: tracker.workloads.len(),
+                unnamed: tracker.unnamed(),
+                waiting: tracker.waiting(),
+                asked: tracker.workloads.asked(),
+                translated: tracker.translator.counted(),
+            },
         });
         self.warn_of_drops(&counters);
         self.export_events();
@@ -283,16 +238,16 @@ impl Capture {
     fn walk(&mut self, source: &mut Source, purpose: Purpose) -> Result<(), Fatal> {
         let clock = self.clock();
         let boot_ns = boot_now();
-        let now = clock.unix_nanos(boot_ns);
         // Before the walk, which then no longer shows the connections whose ends these counters call lost.
         let counters = source.counters();
         let tracker = &mut self.tracker;
         tracker.begin_walk(purpose);
-        source.live(|record| tracker.apply(record, clock, now))?;
+        source.live(|record| tracker.apply(record, clock, boot_ns))?;
         let doubts = tracker.end_walk();
         if !doubts.is_empty() {
             end_unseen(source, tracker, doubts, clock, boot_ns);
         }
+        tracker.settle(clock, boot_ns);
         tracker.count_lost(&counters);
         self.export_events();
         Ok(())
@@ -350,6 +305,27 @@ impl Capture {
         }
     }
 
+    /// Lets go of everything that waits; names that have been asked for get this long.
+    async fn settle_all(&mut self, patience: Duration, stops: &mut Stops) {
+        const LOOK_AGAIN: Duration = Duration::from_millis(10);
+        let clock = self.clock();
+        self.tracker.release_unaccepted(clock, boot_now());
+        self.tracker.expect_no_more();
+        let deadline = Instant::now() + patience;
+        loop {
+            self.tracker.settle(clock, boot_now());
+            if self.tracker.waiting() == 0 || Instant::now() >= deadline {
+                break;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+                () = stops.asked() => break,
+            }
+        }
+        self.tracker.settle_all(clock, boot_now());
+        self.export_events();
+    }
+
     /// Detaches, takes what is left, sends it until the deadline, and says in one line what became of everything.
     async fn stop(
         mut self,
@@ -370,9 +346,7 @@ impl Capture {
         // Nothing may be left for a later sweep.
         self.swept = Swept::default();
         self.drain(&mut source);
-        let clock = self.clock();
-        self.tracker.release_unaccepted(clock, clock.unix_nanos(boot_now()));
-        self.export_events();
+        self.settle_all(timeout.min(LAST_NAMES), stops).await;
         self.export_metrics();
         let deadline = Instant::now() + timeout;
         let failures = tokio::select! {

@@ -1,5 +1,7 @@
 //! What convis tells of itself: one list of families, for `/metrics` and for OTLP.
 
+mod containers;
+
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -8,6 +10,7 @@ use convis_ebpf::wire::{Counters, map_error};
 use convis_exporters::{DropReason, ErrorType, LaneStats, Signal};
 
 use crate::ledger::{Delivered, KINDS, Terms};
+use crate::{container, nat};
 
 /// What the capture task publishes after each drain.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +33,23 @@ pub struct Snapshot {
     pub resources: usize,
     /// Measurements that went to an overflow set.
     pub overflowed: u64,
+    /// Containers and peers.
+    pub containers: Containers,
+}
+
+/// What it takes to say who is concerned.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Containers {
+    /// Containers, pods and services known.
+    pub workloads: usize,
+    /// Events that went out without the names of their container.
+    pub unnamed: u64,
+    /// Events that wait for names, or for the record of the other end.
+    pub waiting: usize,
+    /// What asking the runtimes came to.
+    pub asked: container::Counted,
+    /// What asking for address translations came to.
+    pub translated: nat::Counted,
 }
 
 /// Shared between the capture task and those who ask.
@@ -117,6 +137,7 @@ impl Status {
         if let Some(snapshot) = self.snapshot() {
             families.extend(ledger_families(&snapshot, &mut dropped));
             families.extend(table_families(&snapshot));
+            families.extend(containers::families(&snapshot.containers));
             families.extend([lost_bytes(&snapshot.counters), ledger_errors(&snapshot.counters)]);
         }
         families.extend(sink_families(&self.lanes, &mut dropped));

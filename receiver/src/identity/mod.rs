@@ -5,12 +5,14 @@ pub mod host;
 mod instance;
 pub mod process;
 mod procfs;
-pub mod service;
 mod table;
 pub mod users;
+mod workload;
+mod workloads;
 
 pub use host::Host;
 pub use instance::instance_id;
 pub use process::{Image, Process};
-pub use service::Service;
 pub use table::ProcessTable;
+pub use workload::Workload;
+pub use workloads::Workloads;

@@ -5,12 +5,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use convis_ebpf::wire::Owner;
-use convis_exporters::model::{Resource, ResourceBuilder};
+use convis_exporters::model::{Peer, Resource, ResourceBuilder};
 
 use super::users::Users;
-use super::{Host, instance_id};
+use super::{Host, Workload, instance_id};
 use crate::clock::{Clock, iso_millis};
-use crate::metrics::GroupHandle;
+use crate::metrics::{GroupHandle, PeerService};
 
 /// `/proc` tells a process's start in ticks of this many nanoseconds, so starts are compared and shown no finer.
 pub const TICK_NS: u64 = 10_000_000;
@@ -41,10 +41,43 @@ pub struct Process {
     pub exec_seq: Cell<Option<u32>>,
     /// The image.
     pub image: Rc<Image>,
-    /// Where its metrics go, once it has any.
-    pub group: RefCell<Option<GroupHandle>>,
-    /// Resource of its events, for the user it had then.
-    resource: RefCell<Option<(u32, Arc<Resource>)>>,
+    /// Where its metrics go, once it has any, and the workload that is for.
+    pub group: RefCell<Option<(Rc<str>, GroupHandle)>>,
+    /// The cgroup that it was in last, by id, and what that belongs to.
+    pub workload: RefCell<Option<(u64, Rc<Workload>)>>,
+    /// What it was last described as.
+    described: RefCell<Option<Described>>,
+}
+
+/// A description, and what it was made from.
+#[derive(Debug)]
+struct Described {
+    uid: u32,
+    workload: Rc<Workload>,
+    version: u32,
+    identity: Identity,
+}
+
+/// How events name a process: its own, and those of the other ends of its connections.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// Resource of its events.
+    pub resource: Arc<Resource>,
+    /// What its peers' events say of it.
+    pub peer: Arc<Peer>,
+    /// What its peers' metrics say of it.
+    pub service: Option<Rc<PeerService>>,
+}
+
+impl Identity {
+    /// Both, from the Resource.
+    pub fn of(resource: Resource) -> Self {
+        let service = resource.text("service.name").map(|name| {
+            let namespace = resource.text("service.namespace").map(str::to_owned);
+            Rc::new(PeerService { name: name.to_owned(), namespace })
+        });
+        Self { peer: Arc::new(Peer::of(&resource)), resource: Arc::new(resource), service }
+    }
 }
 
 /// What Resources are made with.
@@ -54,6 +87,8 @@ pub struct Describer {
     pub host: Host,
     /// Names of users.
     pub users: Users,
+    /// Whether the labels that Kubernetes recommends name services.
+    pub k8s_labels: bool,
     /// For `process.creation.time`: fixed at start, so that a process always shows the same.
     pub clock: Clock,
 }
@@ -69,7 +104,8 @@ impl Process {
             exec_seq: Cell::new(exec_seq),
             image,
             group: RefCell::default(),
-            resource: RefCell::default(),
+            workload: RefCell::default(),
+            described: RefCell::default(),
         }
     }
 
@@ -90,24 +126,31 @@ impl Process {
         self.pid == owner.tgid && self.start_ticks == owner.start_ns / TICK_NS
     }
 
-    /// Resource of its events.
-    pub fn resource(&self, uid: u32, describer: &Describer) -> Arc<Resource> {
-        let mut cached = self.resource.borrow_mut();
-        match &*cached {
-            Some((of, resource)) if *of == uid => Arc::clone(resource),
-            _ => {
-                let resource = Arc::new(self.describe(uid, describer).build());
-                *cached = Some((uid, Arc::clone(&resource)));
-                resource
-            }
+    /// How events name it, as a process of this user in this workload.
+    pub fn identity(&self, uid: u32, workload: &Rc<Workload>, describer: &Describer) -> Identity {
+        let mut described = self.described.borrow_mut();
+        if let Some(known) = &*described
+            && known.uid == uid
+            && known.version == workload.version()
+            && Rc::ptr_eq(&known.workload, workload)
+        {
+            return known.identity.clone();
         }
+        let identity = Identity::of(self.describe(uid, workload, describer));
+        *described = Some(Described {
+            uid,
+            workload: Rc::clone(workload),
+            version: workload.version(),
+            identity: identity.clone(),
+        });
+        identity
     }
 
-    fn describe(&self, uid: u32, describer: &Describer) -> ResourceBuilder {
+    fn describe(&self, uid: u32, workload: &Workload, describer: &Describer) -> Resource {
         let created = iso_millis(describer.clock.unix_nanos(self.start_ticks * TICK_NS));
         let pid = self.pid.to_string();
-        let host_id = describer.host.id.as_deref().unwrap_or_default();
-        let instance = instance_id(&[host_id, "", self.image.identity(), &pid, &created]);
+        let parts = [workload.instance_part(), self.image.identity(), &pid, &created];
+        let instance = describer.instance_id(&parts);
         let builder = Resource::builder()
             .with("process.pid", self.pid)
             .with_opt("process.vpid", self.vpid)
@@ -116,7 +159,15 @@ impl Process {
             .with("process.owner", &*describer.users.name(uid))
             .with_opt("process.command", self.image.command.as_deref())
             .with("service.instance.id", instance);
-        describer.host.describe(self.image.describe(builder))
+        self.image.describe(builder, workload, describer).build()
+    }
+}
+
+impl Describer {
+    /// `service.instance.id` of what has these parts on this host.
+    pub fn instance_id(&self, parts: &[&str]) -> String {
+        let host = [self.host.id.as_deref().unwrap_or_default()];
+        instance_id(&[&host, parts].concat())
     }
 }
 
@@ -126,11 +177,16 @@ impl Image {
         self.path.as_deref().unwrap_or(&self.name)
     }
 
-    /// Adds what all processes of this executable share.
-    pub fn describe(&self, builder: ResourceBuilder) -> ResourceBuilder {
-        builder
+    /// Adds what all processes of this executable in a workload share.
+    pub fn describe(
+        &self,
+        builder: ResourceBuilder,
+        workload: &Workload,
+        describer: &Describer,
+    ) -> ResourceBuilder {
+        let builder = builder
             .with("process.executable.name", self.name.as_str())
-            .with_opt("process.executable.path", self.path.as_deref())
-            .with("service.name", self.name.as_str())
+            .with_opt("process.executable.path", self.path.as_deref());
+        describer.host.describe(workload.describe(builder, &self.name, describer.k8s_labels))
     }
 }

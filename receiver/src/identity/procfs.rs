@@ -29,6 +29,11 @@ pub(super) fn one(root: &Path, pid: u32) -> Option<Process> {
     Some(process.with_vpid(vpid(&directory.join("status"))))
 }
 
+/// When the process started, in ticks since boot, if it is there.
+pub(super) fn start_ticks(root: &Path, pid: u32) -> Option<u64> {
+    Stat::from_file(root.join(pid.to_string()).join("stat")).ok().map(|stat| stat.starttime)
+}
+
 /// The process id in the innermost pid namespace: the last one of `NSpid`.
 fn vpid(status: &Path) -> Option<u32> {
     let status = std::fs::read_to_string(status).ok()?;

@@ -112,6 +112,16 @@ impl ProcessTable {
         name.filter(|name| !name.is_empty())
     }
 
+    /// Whether the process lives.
+    pub(super) fn is_there(&self, process: &Process) -> bool {
+        procfs::start_ticks(&self.root, process.pid) == Some(process.start_ticks)
+    }
+
+    /// The process that has this id now, or had it last.
+    pub(super) fn current(&self, pid: u32) -> Option<&Process> {
+        self.by_pid.get(&pid).map(|slot| &*slot.current)
+    }
+
     fn known(&self, owner: &Owner) -> Option<Rc<Process>> {
         let slot = self.by_pid.get(&owner.tgid)?;
         let current = &slot.current;

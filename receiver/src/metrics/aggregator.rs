@@ -9,7 +9,7 @@ use convis_exporters::model::{MetricBatch, Resource, ResourceBuilder};
 use rustc_hash::FxHashMap;
 
 use super::group::{Group, GroupHandle};
-use crate::identity::instance_id;
+use crate::identity::Workload;
 use crate::identity::process::{Describer, Process};
 
 /// What the Resource of metrics is.
@@ -36,13 +36,26 @@ pub struct Limits {
     pub series_ttl: Duration,
 }
 
+/// Workloads are told apart by their keys.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum GroupKey {
     Overflow,
     Dropped,
     Host,
-    Executable(String),
-    Process(u32, u64, Option<u32>),
+    Executable { workload: Rc<str>, image: String },
+    Process { workload: Rc<str>, process: (u32, u64, Option<u32>) },
+    Container { workload: Rc<str> },
+}
+
+impl GroupKey {
+    fn is_of(&self, of: &str) -> bool {
+        match self {
+            Self::Executable { workload, .. }
+            | Self::Process { workload, .. }
+            | Self::Container { workload } => **workload == *of,
+            Self::Overflow | Self::Dropped | Self::Host => false,
+        }
+    }
 }
 
 /// All series, by Resource.
@@ -53,6 +66,10 @@ pub struct Aggregator {
     /// Start of the first series: when the programs were attached; later the last collection.
     since_unix_nanos: u64,
     groups: FxHashMap<GroupKey, GroupHandle>,
+    /// Get their last points, because their Resources are known better now.
+    retired: Vec<GroupHandle>,
+    /// When that came about, since the last collection: where the series of the better Resource start.
+    renewed_unix_nanos: FxHashMap<Rc<str>, u64>,
     ending: Vec<GroupHandle>,
     overflowed: u64,
 }
@@ -65,6 +82,8 @@ impl Aggregator {
             limits,
             since_unix_nanos: attached_unix_nanos,
             groups: FxHashMap::default(),
+            retired: Vec::new(),
+            renewed_unix_nanos: FxHashMap::default(),
             ending: Vec::new(),
             overflowed: 0,
         }
@@ -75,15 +94,41 @@ impl Aggregator {
         self.mode == ResourceMode::Process
     }
 
-    /// The series of a process's Resource.
-    pub fn group(&mut self, process: &Process, uid: u32, describer: &Describer) -> GroupHandle {
+    /// The series of the Resource of a process in a workload.
+    pub fn group(
+        &mut self,
+        process: &Process,
+        uid: u32,
+        workload: &Rc<Workload>,
+        describer: &Describer,
+    ) -> GroupHandle {
         let mut held = process.group.borrow_mut();
-        if let Some(group) = &*held {
+        if let Some((of, group)) = &*held
+            && *of == *workload.key()
+            && !group.borrow().is_retired()
+        {
             return Rc::clone(group);
         }
-        let group = self.find(process, uid, describer);
-        *held = Some(Rc::clone(&group));
+        let group = self.find(process, uid, workload, describer);
+        *held = Some((Rc::clone(workload.key()), Rc::clone(&group)));
         group
+    }
+
+    /// The Resources of a workload are known better now: what was counted gets its last points, and series on the better
+    /// Resources start from nothing. Holders of a retired group have to ask for the new one.
+    pub fn renew(&mut self, workload: &Workload, now_unix_nanos: u64) {
+        let key = workload.key();
+        let of_workload = self.groups.extract_if(|group, _| group.is_of(key));
+        let retired: Vec<_> = of_workload.map(|(_, group)| group).collect();
+        if retired.is_empty() {
+            return;
+        }
+        for group in &retired {
+            group.borrow_mut().retire();
+            self.overflowed += group.borrow().overflowed();
+        }
+        self.retired.extend(retired);
+        self.renewed_unix_nanos.insert(Rc::clone(key), now_unix_nanos);
     }
 
     /// The series of the host's Resource, for what no process holds.
@@ -113,6 +158,11 @@ impl Aggregator {
         let mut resources: Vec<_> =
             self.ending.drain(..).filter_map(|group| group.borrow().ended()).collect();
         self.since_unix_nanos = now_unix_nanos;
+        self.renewed_unix_nanos.clear();
+        for group in self.retired.drain(..) {
+            resources.extend(group.borrow_mut().collect(now_unix_nanos));
+            self.ending.push(group);
+        }
         let ttl = u64::try_from(self.limits.series_ttl.as_nanos()).unwrap_or(u64::MAX);
         let (ending, overflowed) = (&mut self.ending, &mut self.overflowed);
         self.groups.retain(|_, group| {
@@ -127,13 +177,19 @@ impl Aggregator {
         MetricBatch { time_unix_nanos: now_unix_nanos, resources }
     }
 
-    fn find(&mut self, process: &Process, uid: u32, describer: &Describer) -> GroupHandle {
-        let key = self.key(process);
+    fn find(
+        &mut self,
+        process: &Process,
+        uid: u32,
+        workload: &Rc<Workload>,
+        describer: &Describer,
+    ) -> GroupHandle {
+        let key = self.key(process, workload);
         if let Some(group) = self.groups.get(&key) {
             return Rc::clone(group);
         }
         if self.groups.len() < self.limits.resources {
-            let resource = self.resource(process, uid, describer);
+            let resource = self.resource(process, uid, workload, describer);
             return self.begin(key, resource, |group| group);
         }
         if let Some(group) = self.groups.get(&GroupKey::Overflow) {
@@ -150,32 +206,50 @@ impl Aggregator {
     }
 
     fn begin(&mut self, key: GroupKey, resource: Resource, make: impl Fn(Group) -> Group) -> GroupHandle {
-        let group = Group::new(Arc::new(resource), self.since_unix_nanos, self.limits.cardinality);
+        let renewed = self.renewed_unix_nanos.iter().find(|(workload, _)| key.is_of(workload));
+        let since = renewed.map_or(self.since_unix_nanos, |(_, since)| *since);
+        let group = Group::new(Arc::new(resource), since, self.limits.cardinality);
         let group = Rc::new(RefCell::new(make(group)));
         self.groups.insert(key, Rc::clone(&group));
         group
     }
 
-    fn key(&self, process: &Process) -> GroupKey {
+    fn key(&self, process: &Process, workload: &Workload) -> GroupKey {
+        let workload_key = Rc::clone(workload.key());
         match self.mode {
-            ResourceMode::Executable => GroupKey::Executable(process.image.identity().to_owned()),
-            ResourceMode::Process => {
-                GroupKey::Process(process.pid, process.start_ticks, process.exec_seq.get())
+            ResourceMode::Executable => {
+                GroupKey::Executable { workload: workload_key, image: process.image.identity().to_owned() }
             }
+            ResourceMode::Process => GroupKey::Process {
+                workload: workload_key,
+                process: (process.pid, process.start_ticks, process.exec_seq.get()),
+            },
+            ResourceMode::Container if !workload.is_host() => GroupKey::Container { workload: workload_key },
             ResourceMode::Container | ResourceMode::Host => GroupKey::Host,
         }
     }
 
-    fn resource(&self, process: &Process, uid: u32, describer: &Describer) -> Resource {
+    fn resource(
+        &self,
+        process: &Process,
+        uid: u32,
+        workload: &Rc<Workload>,
+        describer: &Describer,
+    ) -> Resource {
         match self.mode {
             ResourceMode::Executable => {
-                let host_id = describer.host.id.as_deref().unwrap_or_default();
-                let instance = instance_id(&[host_id, "", process.image.identity()]);
-                let builder =
-                    process.image.describe(Resource::builder()).with("service.instance.id", instance);
+                let parts = [workload.instance_part(), process.image.identity()];
+                let builder = Resource::builder().with("service.instance.id", describer.instance_id(&parts));
+                process.image.describe(builder, workload, describer).build()
+            }
+            ResourceMode::Process => process.identity(uid, workload, describer).resource.as_ref().clone(),
+            ResourceMode::Container if !workload.is_host() => {
+                let instance = describer.instance_id(&[workload.instance_part(), ""]);
+                let builder = Resource::builder().with("service.instance.id", instance);
+                let otherwise = workload.instance_part();
+                let builder = workload.describe(builder, otherwise, describer.k8s_labels);
                 describer.host.describe(builder).build()
             }
-            ResourceMode::Process => process.resource(uid, describer).as_ref().clone(),
             ResourceMode::Container | ResourceMode::Host => host_resource(describer, &[]).build(),
         }
     }
@@ -183,8 +257,7 @@ impl Aggregator {
 
 /// The host's, or that of a part of it which no process stands for.
 fn host_resource(describer: &Describer, part: &[&str]) -> ResourceBuilder {
-    let host_id = describer.host.id.as_deref().unwrap_or_default();
-    let builder = Resource::builder().with("service.instance.id", instance_id(&[&[host_id], part].concat()));
+    let builder = Resource::builder().with("service.instance.id", describer.instance_id(part));
     describer.host.describe(builder).with("service.name", "host")
 }
 
@@ -195,6 +268,7 @@ mod tests {
     use super::super::instruments::{Extra, Instrument};
     use super::*;
     use crate::clock::Clock;
+    use crate::identity::cgroup::Place;
     use crate::identity::users::Users;
     use crate::identity::{Host, Image};
 
@@ -203,7 +277,12 @@ mod tests {
             host: Host { name: "h".into(), ..Host::default() },
             users: Users::from_file("/nonexistent"),
             clock: Clock::ahead(0),
+            k8s_labels: false,
         }
+    }
+
+    fn host() -> Rc<Workload> {
+        Rc::new(Workload::new(Place::default()))
     }
 
     fn process(pid: u32, path: &str) -> Process {
@@ -220,7 +299,7 @@ mod tests {
     }
 
     fn open(aggregator: &mut Aggregator, process: &Process) {
-        let group = aggregator.group(process, 0, &describer());
+        let group = aggregator.group(process, 0, &host(), &describer());
         group.borrow_mut().add(Instrument::Opened, None, Extra::None, 1);
     }
 

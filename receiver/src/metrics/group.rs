@@ -18,8 +18,17 @@ const REMOTE_PORTS: usize = 100;
 /// Shared by the aggregator and every process of the Resource: once only the aggregator holds it, the processes are gone.
 pub type GroupHandle = Rc<RefCell<Group>>;
 
+/// The service at the other end, where it is known.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PeerService {
+    /// `service.peer.name`.
+    pub name: String,
+    /// `service.peer.namespace`.
+    pub namespace: Option<String>,
+}
+
 /// What all connection instruments are split by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Dimensions {
     /// `network.type` is `ipv6`.
     pub v6: bool,
@@ -29,9 +38,11 @@ pub struct Dimensions {
     pub port: Option<u16>,
     /// `convis.peer.network`.
     pub network: PeerNetwork,
+    /// `service.peer.name` and `service.peer.namespace`.
+    pub peer: Option<Rc<PeerService>>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Key {
     Series(Instrument, Option<Dimensions>, Extra),
     Overflow(Instrument),
@@ -64,6 +75,8 @@ pub struct Group {
     idle_since_unix_nanos: u64,
     overflowed: u64,
     overflow_only: bool,
+    /// Its Resource has changed: another group goes on.
+    retired: bool,
 }
 
 impl Group {
@@ -82,7 +95,18 @@ impl Group {
             idle_since_unix_nanos: since_unix_nanos,
             overflowed: 0,
             overflow_only: false,
+            retired: false,
         }
+    }
+
+    /// Nothing more will be added: the Resource is known better now, and another group has the new one.
+    pub fn retire(&mut self) {
+        self.retired = true;
+    }
+
+    /// Whether another group goes on.
+    pub fn is_retired(&self) -> bool {
+        self.retired
     }
 
     /// A group that has only sets that say they are an overflow.
@@ -107,7 +131,7 @@ impl Group {
     pub fn add(
         &mut self,
         instrument: Instrument,
-        of: Option<Dimensions>,
+        of: Option<&Dimensions>,
         extra: Extra,
         amount: i64,
     ) -> SeriesId {
@@ -125,7 +149,7 @@ impl Group {
     }
 
     /// Adds a measurement to a histogram.
-    pub fn record(&mut self, instrument: Instrument, of: Dimensions, measured: f64) {
+    pub fn record(&mut self, instrument: Instrument, of: &Dimensions, measured: f64) {
         let id = self.id(instrument, Some(of), Extra::None);
         self.changed = true;
         let model::Instrument::Histogram { bounds } = instrument.descriptor().instrument else {
@@ -186,8 +210,8 @@ impl Group {
         (!metrics.is_empty()).then(|| MetricResource { resource: Arc::clone(&self.resource), metrics })
     }
 
-    fn id(&mut self, instrument: Instrument, of: Option<Dimensions>, extra: Extra) -> SeriesId {
-        let key = Key::Series(instrument, of, extra);
+    fn id(&mut self, instrument: Instrument, of: Option<&Dimensions>, extra: Extra) -> SeriesId {
+        let key = Key::Series(instrument, of.cloned(), extra);
         if let Some(id) = self.ids.get(&key) {
             return *id;
         }
@@ -223,8 +247,8 @@ impl Group {
     }
 }
 
-fn attributes(of: Option<Dimensions>, extra: Extra) -> AttributeSet {
-    let mut set: AttributeSet = Vec::with_capacity(6);
+fn attributes(of: Option<&Dimensions>, extra: Extra) -> AttributeSet {
+    let mut set: AttributeSet = Vec::with_capacity(8);
     if let Some(of) = of {
         set.push(("network.transport", "tcp".into()));
         set.push(("network.type", if of.v6 { "ipv6" } else { "ipv4" }.into()));
@@ -232,6 +256,12 @@ fn attributes(of: Option<Dimensions>, extra: Extra) -> AttributeSet {
         set.push(("convis.peer.network", of.network.as_str().into()));
         if let Some(port) = of.port {
             set.push(("server.port", port.into()));
+        }
+        if let Some(peer) = &of.peer {
+            set.push(("service.peer.name", peer.name.as_str().into()));
+            if let Some(namespace) = &peer.namespace {
+                set.push(("service.peer.namespace", namespace.as_str().into()));
+            }
         }
     }
     if let Some((key, value)) = extra.attribute() {
@@ -245,8 +275,13 @@ fn attributes(of: Option<Dimensions>, extra: Extra) -> AttributeSet {
 mod tests {
     use super::*;
 
-    const OF: Dimensions =
-        Dimensions { v6: false, role: Role::Client, port: Some(80), network: PeerNetwork::Loopback };
+    const OF: Dimensions = Dimensions {
+        v6: false,
+        role: Role::Client,
+        port: Some(80),
+        network: PeerNetwork::Loopback,
+        peer: None,
+    };
 
     fn group() -> Group {
         Group::new(Arc::new(Resource::builder().build()), 100, 3)
@@ -269,12 +304,12 @@ mod tests {
     #[test]
     fn points_are_cumulative() {
         let mut group = group();
-        group.add(Instrument::Io, Some(OF), Extra::Transmit, 5);
-        let active = group.add(Instrument::Active, Some(OF), Extra::None, 1);
-        group.record(Instrument::Rtt, OF, 0.000_05);
-        group.record(Instrument::Rtt, OF, 11.0);
+        group.add(Instrument::Io, Some(&OF), Extra::Transmit, 5);
+        let active = group.add(Instrument::Active, Some(&OF), Extra::None, 1);
+        group.record(Instrument::Rtt, &OF, 0.000_05);
+        group.record(Instrument::Rtt, &OF, 11.0);
         group.collect(200).unwrap();
-        group.add(Instrument::Io, Some(OF), Extra::Transmit, 7);
+        group.add(Instrument::Io, Some(&OF), Extra::Transmit, 7);
         group.add_to(active, -1);
         let batch = group.collect(300).unwrap();
         assert_eq!(sums(&batch, "convis.tcp.connection.io"), [12]);
@@ -291,9 +326,9 @@ mod tests {
     #[test]
     fn a_late_series_starts_late() {
         let mut group = group();
-        group.add(Instrument::Opened, Some(OF), Extra::None, 1);
+        group.add(Instrument::Opened, Some(&OF), Extra::None, 1);
         group.collect(200).unwrap();
-        group.add(Instrument::Io, Some(OF), Extra::Transmit, 1);
+        group.add(Instrument::Io, Some(&OF), Extra::Transmit, 1);
         let batch = group.collect(300).unwrap();
         assert_eq!(batch.metrics[0].descriptor.name, "convis.tcp.connection.io");
         assert_eq!(batch.metrics[0].points[0].start_unix_nanos, 200);
@@ -305,9 +340,9 @@ mod tests {
     fn beyond_the_limit_is_one_set() {
         let mut group = group();
         for port in 1..=10 {
-            group.add(Instrument::Opened, Some(Dimensions { port: Some(port), ..OF }), Extra::None, 1);
+            group.add(Instrument::Opened, Some(&Dimensions { port: Some(port), ..OF }), Extra::None, 1);
         }
-        group.add(Instrument::Opened, Some(Dimensions { port: Some(1), ..OF }), Extra::None, 1);
+        group.add(Instrument::Opened, Some(&Dimensions { port: Some(1), ..OF }), Extra::None, 1);
         let batch = group.collect(200).unwrap();
         assert_eq!(sums(&batch, "convis.tcp.connection.opened"), [2, 1, 1, 7]);
         let overflow = &batch.metrics[0].points[3].attributes;
@@ -331,7 +366,7 @@ mod tests {
     #[test]
     fn idle_and_ended() {
         let mut group = group();
-        group.add(Instrument::Opened, Some(OF), Extra::None, 1);
+        group.add(Instrument::Opened, Some(&OF), Extra::None, 1);
         group.collect(200);
         group.collect(500);
         assert_eq!(group.idle_nanos(), 300);

@@ -66,13 +66,19 @@ pub struct Nat {
     /// Whether anything is tracked, and until when that is believed, in nanoseconds.
     tracks: (bool, u64),
     counted: Counted,
+    namespace: Option<u32>,
 }
 
 impl Nat {
     /// Of the host's network namespace: that of pid 1 in the procfs at `proc_root`, also when convis is in another.
     /// The process must keep its right to ask (`CAP_NET_ADMIN`).
     pub fn open(proc_root: &Path) -> Self {
-        Self::new(namespace::of_host(proc_root).map(|socket| Conntrack::new(socket, proc_root)))
+        let (socket, namespace) = match namespace::of_host(proc_root) {
+            Ok((socket, namespace)) => (Ok(socket), namespace),
+            Err(unavailable) => (Err(unavailable), None),
+        };
+        let nat = Self::new(socket.map(|socket| Conntrack::new(socket, proc_root)));
+        Self { namespace, ..nat }
     }
 
     /// Of the network namespace at `namespace`, such as `/proc/<pid>/ns/net`.
@@ -88,6 +94,7 @@ impl Nat {
             budget: Budget::default(),
             tracks: (false, 0),
             counted: Counted::default(),
+            namespace: None,
         };
         // Now rather than with the first connection: whether convis may ask, and what the kernel has to load for that.
         nat.look_around(0);
@@ -99,6 +106,11 @@ impl Nat {
     /// Why there will never be an answer, if so.
     pub fn unavailable(&self) -> Option<&Unavailable> {
         self.table.as_ref().err()
+    }
+
+    /// Inode of the host's network namespace, when known.
+    pub const fn namespace(&self) -> Option<u32> {
+        self.namespace
     }
 
     /// What questions came to.

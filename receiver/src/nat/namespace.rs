@@ -9,16 +9,18 @@ use std::path::Path;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::{Unavailable, socket};
+use crate::own::network_namespace;
 
-/// A socket in the network namespace of pid 1, in the procfs at `proc_root`.
-pub(super) fn of_host(proc_root: &Path) -> Result<OwnedFd, Unavailable> {
+/// A socket in the network namespace of pid 1, in the procfs at `proc_root`, and that namespace's inode.
+pub(super) fn of_host(proc_root: &Path) -> Result<(OwnedFd, Option<u32>), Unavailable> {
     let own = socket::open().map_err(|errno| Unavailable::Socket(errno.into()))?;
     let (own, inode) = inode(own);
     // Which namespace pid 1 is in takes the rights of a debugger to see; which sockets are there does not.
     if inode.is_some_and(|inode| is_listed(&proc_root.join("1/net/netlink"), inode)) {
-        return Ok(own);
+        return Ok((own, network_namespace(Path::new("/proc/self/ns/net")).ok()));
     }
-    enter(&proc_root.join("1/ns/net"))
+    let namespace = proc_root.join("1/ns/net");
+    Ok((enter(&namespace)?, network_namespace(&namespace).ok()))
 }
 
 /// A socket in the network namespace at `namespace`.

@@ -73,7 +73,7 @@ pub(super) fn end_unseen(
     clock: Clock,
     boot_ns: u64,
 ) {
-    let now = clock.unix_nanos(boot_ns);
+    let now = boot_ns;
     let doubted: FxHashSet<u64> =
         [&doubts.absent, &doubts.over, &doubts.leftover].into_iter().flatten().copied().collect();
     let mut entries = FxHashMap::default();

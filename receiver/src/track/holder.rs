@@ -1,28 +1,27 @@
 //! Who holds an end.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
-use convis_exporters::model::Resource;
+use crate::identity::process::{Describer, Identity};
+use crate::identity::{Process, Workload};
 
-use super::outbox::Outbox;
-use crate::identity::Process;
-use crate::identity::process::Describer;
-
-/// The process that holds an end, and its user then. Kept with the connection, so that a process that is gone, or whose
-/// id another one has by now, is still named.
-#[derive(Debug, Clone, Default)]
+/// The process that holds an end, its user then, and what it ran in. Kept with the connection, so that a process that is
+/// gone, or whose id another one has by now, is still named.
+#[derive(Debug, Clone)]
 pub(super) struct Holder {
     /// `None` when nobody is known, or when the kernel itself holds it.
     pub(super) process: Option<Rc<Process>>,
     /// Real user id.
     pub(super) uid: u32,
+    /// The host where no process is known.
+    pub(super) workload: Rc<Workload>,
 }
 
 impl Holder {
-    /// Resource of its events; the host's without a process.
-    pub(super) fn resource(&self, describer: &Describer, out: &Outbox) -> Arc<Resource> {
-        self.process.as_ref().map_or_else(|| out.nobody(), |process| process.resource(self.uid, describer))
+    /// How events name it; `None` without a process.
+    pub(super) fn identity(&self, describer: &Describer) -> Option<Identity> {
+        let process = self.process.as_ref()?;
+        Some(process.identity(self.uid, &self.workload, describer))
     }
 
     /// Whether both are known and one process, whatever images it ran.

@@ -4,17 +4,17 @@
 //! kernel's ledger, and [`Tracker::end_walk`]. Metrics move by what a reading is ahead of the one before, and the end adds
 //! only the rest.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use convis_ebpf::wire::{self, Conn, flag, role};
-use convis_exporters::model::{CloseReason, Connection, Detail, Totals};
+use convis_exporters::model::{CloseReason, Detail, Totals};
 use rustc_hash::FxHashSet;
 
 use super::Tracker;
+use super::ends::End;
 use super::facts::span;
-use super::holder::Holder;
-use super::outbox::Now;
-use super::series::Open;
+use super::outbox::{Counts, Now};
 use crate::clock::Clock;
 use crate::totals;
 
@@ -28,13 +28,10 @@ const WALKS_TO_MISS: u32 = 2;
 /// An end that is open.
 #[derive(Debug)]
 pub(super) struct Live {
-    pub(super) holder: Holder,
-    pub(super) connection: Connection,
+    pub(super) end: Rc<End>,
     /// Whether it belongs to convis's own listener: nothing is told or counted of it.
     pub(super) left_out: bool,
-    /// `None` while its role is not known.
-    pub(super) series: Option<Open>,
-    /// The last reading; metrics have counted up to here.
+    /// The last reading.
     pub(super) figures: Totals,
     /// The first reading of a connection whose role is not known yet: payload needs the role.
     baseline: Option<Box<wire::Totals>>,
@@ -93,21 +90,14 @@ pub(super) struct Walk {
 
 impl Live {
     /// Nothing read of it yet.
-    pub(super) fn new(
-        holder: Holder,
-        connection: Connection,
-        established_ns: u64,
-        left_out: bool,
-        walk: u32,
-    ) -> Self {
+    pub(super) fn new(end: Rc<End>, established_ns: u64, left_out: bool, walk: u32) -> Self {
+        let preexisting = end.connection.get().preexisting;
         Self {
-            holder,
-            connection,
+            end,
             left_out,
-            series: None,
             figures: Totals::default(),
             baseline: None,
-            established_ns: if connection.preexisting { 0 } else { established_ns },
+            established_ns: if preexisting { 0 } else { established_ns },
             told: [0; 2],
             moved: false,
             walk,
@@ -130,12 +120,8 @@ impl Live {
             retransmits: before.retransmits.max(reading.retransmits),
             ..reading
         };
-        let moved = moved(&before) != moved(&self.figures);
-        self.moved |= moved;
-        let grew = moved || before.retransmits != self.figures.retransmits;
-        if let Some(open) = self.series.as_ref().filter(|_| grew) {
-            open.count_growth(&before, &self.figures);
-        }
+        self.moved |= moved(&before) != moved(&self.figures);
+        self.end.counted.borrow_mut().grow_to(&self.figures);
     }
 
     /// What an event says of the growth since the last one; `None` without any.
@@ -185,7 +171,7 @@ impl Tracker {
 
     /// Ends a connection whose end was missed: `time_ns` is when that was found out. What was read of it last is told, and
     /// only what had been read is counted. `false` if its end has come by now.
-    pub fn end_unseen(&mut self, id: u64, time_ns: u64, clock: Clock, now_unix_nanos: u64) -> bool {
+    pub fn end_unseen(&mut self, id: u64, time_ns: u64, clock: Clock, now_ns: u64) -> bool {
         let Some(live) = self.live.remove(&id) else {
             return false;
         };
@@ -194,24 +180,21 @@ impl Tracker {
         }
         self.missed_ends += 1;
         if !live.left_out {
-            self.tell_unseen(&live, time_ns, Now { clock, unix_nanos: now_unix_nanos });
+            self.tell_unseen(&live, time_ns, Now { clock, ns: now_ns });
         }
         true
     }
 
     fn tell_unseen(&mut self, live: &Live, time_ns: u64, now: Now) {
         self.lost.counted_of_missed(moved(&live.figures));
-        if let Some(open) = &live.series {
-            open.count_closed(CloseReason::Unknown, None, None);
-        }
         let detail = Detail::Closed {
             totals: live.figures,
             duration: live.duration(time_ns),
             reason: CloseReason::Unknown,
             closer: None,
         };
-        let resource = live.holder.resource(&self.describer, &self.out);
-        self.out.emit(resource, time_ns, live.connection, detail, now);
+        self.ends.end(&live.end, time_ns, now.ns);
+        self.emit(&live.end, Counts::End { measured: false }, Some((time_ns, detail)), now);
     }
 
     /// Takes the figures of one entry.
@@ -222,18 +205,18 @@ impl Tracker {
             return;
         }
         if conn.role == role::LISTENER {
-            self.listening(conn);
+            self.listening(conn, now);
             return;
         }
         // Taken out and put back: its role may need the listeners, its series the aggregator.
         let Some(mut live) = self.live.remove(&conn.id) else {
-            self.read_first(conn, raw);
+            self.read_first(conn, raw, now);
             return;
         };
         live.walk = self.walk.number;
         if !live.left_out {
-            self.learn_role(&mut live, conn, raw);
-            live.grow_to(totals::of(raw, live.connection.role));
+            self.learn_role(&mut live, conn, raw, now);
+            live.grow_to(totals::of(raw, live.end.connection.get().role));
             self.report(&mut live, time_ns, now);
         }
         self.live.insert(conn.id, live);
@@ -262,54 +245,57 @@ impl Tracker {
 
     /// An entry that nothing was told of: an attempt, a child that waits for its accept, one whose opened record is on its
     /// way, or a connection that began before convis.
-    fn read_first(&mut self, conn: &Conn, raw: &wire::Totals) {
+    fn read_first(&mut self, conn: &Conn, raw: &wire::Totals, now: Now) {
         if conn.flags & flag::PREEXISTING != 0 {
-            let live = self.first_sight(conn, raw);
+            let live = self.first_sight(conn, raw, now);
             self.own_ends += u64::from(live.left_out);
             self.live.insert(conn.id, live);
         }
     }
 
     /// A connection that began before convis: its first reading is its baseline.
-    pub(super) fn first_sight(&mut self, conn: &Conn, raw: &wire::Totals) -> Live {
-        let mut live = self.begin(conn);
+    pub(super) fn first_sight(&mut self, conn: &Conn, raw: &wire::Totals, now: Now) -> Live {
+        let mut live = self.begin(conn, now);
         if !live.left_out {
             live.baseline = Some(Box::new(*raw));
-            live.figures = totals::of(raw, live.connection.role);
+            live.figures = totals::of(raw, live.end.connection.get().role);
             live.told = moved(&live.figures);
-            self.learn_role(&mut live, conn, raw);
+            self.learn_role(&mut live, conn, raw, now);
         }
         live
     }
 
     /// Begins to count a connection that began before convis once its role is known: from its baseline.
-    pub(super) fn learn_role(&mut self, live: &mut Live, conn: &Conn, raw: &wire::Totals) {
+    pub(super) fn learn_role(&mut self, live: &mut Live, conn: &Conn, raw: &wire::Totals, now: Now) {
         let Some(baseline) = &live.baseline else {
             return;
         };
-        let known = live.connection.role.or_else(|| self.listeners.role_of(conn, raw));
+        let mut connection = live.end.connection.get();
+        let known = connection.role.or_else(|| self.listeners.role_of(conn, raw));
         let Some(role) = known else {
             return;
         };
         live.figures = totals::of(baseline, Some(role));
         live.baseline = None;
-        live.connection.role = Some(role);
-        live.series = Some(self.open(live, role));
+        connection.role = Some(role);
+        live.end.connection.set(connection);
+        live.end.counted.borrow_mut().upto = live.figures;
+        self.emit(&live.end, Counts::Beginning { role, opened: None }, None, now);
     }
 
     /// Samples and events of one reading.
     fn report(&mut self, live: &mut Live, time_ns: u64, now: Now) {
         if self.walk.samples
+            && let Some(open) = &live.end.counted.borrow().open
             && std::mem::take(&mut live.moved)
-            && let (Some(open), Some(rtt)) = (&live.series, live.figures.rtt)
+            && let Some(rtt) = live.figures.rtt
         {
             open.sample(rtt);
         }
         if self.walk.updates
             && let Some(detail) = live.update(time_ns)
         {
-            let resource = live.holder.resource(&self.describer, &self.out);
-            self.out.emit(resource, time_ns, live.connection, detail, now);
+            self.emit(&live.end, Counts::Nothing, Some((time_ns, detail)), now);
         }
     }
 }

@@ -3,6 +3,7 @@
 //! One task, no locks: records come in the order in which the kernel wrote them. Between them the living connections are
 //! walked, see [`Tracker::begin_walk`].
 
+mod ends;
 mod facts;
 mod holder;
 mod listeners;
@@ -11,30 +12,32 @@ mod lost;
 mod outbox;
 mod places;
 mod series;
+mod translator;
 
 use std::time::Duration;
 
 use convis_ebpf::record::Record;
 use convis_ebpf::wire::{self, Conn, flag, role};
-use convis_exporters::model::{Attribution, Closer, Connection, Detail, Event, Role};
+use convis_exporters::model::{Attribution, Closer, Connection, Detail, Event};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::clock::Clock;
-use crate::identity::ProcessTable;
 use crate::identity::process::Describer;
+use crate::identity::{ProcessTable, Workloads};
 use crate::ledger::Delivered;
 use crate::metrics::{Aggregator, GroupHandle};
 use crate::own::OwnListener;
 use crate::totals;
+use ends::{End, Ends};
 use facts::{attribution, connection, span};
 use holder::Holder;
 use listeners::Listeners;
 use live::{Live, Walk};
 use lost::Lost;
-use outbox::{Now, Outbox};
-use series::Open;
+use outbox::{Counts, Now, Outbox};
 
 pub use live::{Doubts, Purpose};
+pub use translator::Translator;
 
 /// Children that the peer reset before anybody accepted them, waiting for their accept. Beyond it the oldest go out as
 /// never accepted.
@@ -45,6 +48,8 @@ const MAX_UNACCEPTED: usize = 65_536;
 pub struct Tracker {
     /// Processes.
     pub processes: ProcessTable,
+    /// What they run in.
+    pub workloads: Workloads,
     /// Metric series.
     pub metrics: Aggregator,
     /// Records taken, by kind.
@@ -56,9 +61,12 @@ pub struct Tracker {
     pub own_ends: u64,
     /// Connections whose end was missed.
     pub missed_ends: u64,
+    /// Through address translation.
+    pub translator: Translator,
     describer: Describer,
     own_listener: Option<OwnListener>,
     live: FxHashMap<u64, Live>,
+    ends: Ends,
     walk: Walk,
     listeners: Listeners,
     unaccepted: FxHashMap<u64, Ended>,
@@ -86,12 +94,16 @@ impl Tracker {
     /// Nothing tracked yet.
     pub fn new(
         processes: ProcessTable,
+        workloads: Workloads,
+        translator: Translator,
         metrics: Aggregator,
         describer: Describer,
         own_listener: Option<OwnListener>,
     ) -> Self {
         Self {
             processes,
+            workloads,
+            translator,
             metrics,
             delivered: Delivered::default(),
             swept_open: FxHashSet::default(),
@@ -101,6 +113,7 @@ impl Tracker {
             describer,
             own_listener,
             live: FxHashMap::default(),
+            ends: Ends::default(),
             walk: Walk::default(),
             listeners: Listeners::default(),
             unaccepted: FxHashMap::default(),
@@ -113,15 +126,25 @@ impl Tracker {
         self.live.len()
     }
 
-    /// The events since the last call, in order.
+    /// The events that are ready since the last call; those of one end in their order.
     pub fn take_events(&mut self) -> Vec<Event> {
         self.out.take()
     }
 
+    /// Events, and beginnings of metrics, that wait until it is known who is concerned.
+    pub fn waiting(&self) -> usize {
+        self.out.waiting()
+    }
+
+    /// Events that went out without the names of their container.
+    pub const fn unnamed(&self) -> u64 {
+        self.out.unnamed()
+    }
+
     /// Takes one record of the ring, or of a walk.
-    pub fn apply(&mut self, record: Record, clock: Clock, now_unix_nanos: u64) {
+    pub fn apply(&mut self, record: Record, clock: Clock, now_ns: u64) {
         self.delivered.count(&record);
-        let now = Now { clock, unix_nanos: now_unix_nanos };
+        let now = Now { clock, ns: now_ns };
         match record {
             Record::Opened { time_ns, conn } => self.opened(time_ns, &conn, now),
             Record::Closed { time_ns, conn, totals } => self.closed(&Ended { time_ns, conn, totals }, now),
@@ -129,23 +152,23 @@ impl Tracker {
             Record::Exec(image) => self.processes.executed(&image),
             Record::Fork { child, image, parent_tgid } => self.processes.forked(&child, &image, parent_tgid),
             Record::Exit { time_ns, owner } => self.processes.exited(&owner, time_ns),
-            Record::Listening { conn } => self.listening(&conn),
+            Record::Listening { conn } => self.listening(&conn, now),
             Record::ListenerClosed { conn } => self.listener_closed(&conn, now),
-            Record::CgroupMade { id, path } => self.cgroup_made(id, path.as_deref()),
+            Record::CgroupMade { id, path } => self.cgroup_made(id, path.as_deref(), now),
             Record::CgroupRemoved { id, time_ns } => self.cgroup_removed(id, time_ns),
             Record::Live { time_ns, conn, totals, .. } => self.read(time_ns, &conn, &totals, now),
         }
     }
 
     /// Takes a living connection's entry if its opened record found no room in the ring. Once: later calls change nothing.
-    pub fn sweep_if_pending(&mut self, conn: &Conn, clock: Clock, now_unix_nanos: u64) {
-        self.take_if_pending(conn, Now { clock, unix_nanos: now_unix_nanos });
+    pub fn sweep_if_pending(&mut self, conn: &Conn, clock: Clock, now_ns: u64) {
+        self.take_if_pending(conn, Now { clock, ns: now_ns });
     }
 
     /// Takes an entry of the ledger whose last record found no room in the ring; the caller deletes it.
-    pub fn sweep_ended(&mut self, entry: &wire::Entry, clock: Clock, now_unix_nanos: u64) {
+    pub fn sweep_ended(&mut self, entry: &wire::Entry, clock: Clock, now_ns: u64) {
         let ended = Ended { time_ns: entry.end_ns, conn: entry.conn, totals: entry.totals };
-        let now = Now { clock, unix_nanos: now_unix_nanos };
+        let now = Now { clock, ns: now_ns };
         if entry.conn.flags & flag::FAILED != 0 {
             self.delivered.swept_failed();
             self.failed(&ended, now);
@@ -156,9 +179,9 @@ impl Tracker {
     }
 
     /// Gives up waiting for accepts, at the end.
-    pub fn release_unaccepted(&mut self, clock: Clock, now_unix_nanos: u64) {
+    pub fn release_unaccepted(&mut self, clock: Clock, now_ns: u64) {
         for (_, ended) in std::mem::take(&mut self.unaccepted) {
-            self.emit_unopened(&ended, Now { clock, unix_nanos: now_unix_nanos });
+            self.emit_unopened(&ended, Now { clock, ns: now_ns });
         }
     }
 
@@ -174,18 +197,16 @@ impl Tracker {
         if self.live.contains_key(&conn.id) {
             return;
         }
-        let mut live = self.begin(conn);
+        let live = self.begin(conn, now);
         if live.left_out {
             self.own_ends += 1;
         } else {
             let handshake = (conn.role == role::CLIENT).then(|| span(conn.start_ns, conn.established_ns));
-            if let Some(role) = live.connection.role {
-                let open = self.open(&live, role);
-                open.count_opened(handshake);
-                live.series = Some(open);
-            }
-            let resource = live.holder.resource(&self.describer, &self.out);
-            self.out.emit(resource, time_ns, live.connection, Detail::Opened { handshake }, now);
+            let counts = match live.end.connection.get().role {
+                Some(role) => Counts::Beginning { role, opened: Some(handshake) },
+                None => Counts::Nothing,
+            };
+            self.emit(&live.end, counts, Some((time_ns, Detail::Opened { handshake })), now);
         }
         self.live.insert(conn.id, live);
         // The peer's reset can come before the accept.
@@ -208,7 +229,7 @@ impl Tracker {
             self.take_if_pending(conn, now);
         }
         // Without its opened record, whose loss is counted, the end is still told, but no metric counts it.
-        let live = self.live.remove(&conn.id).unwrap_or_else(|| self.begin(conn));
+        let live = self.live.remove(&conn.id).unwrap_or_else(|| self.begin(conn, now));
         self.swept_open.remove(&conn.id);
         self.finish(live, ended, now);
     }
@@ -220,7 +241,7 @@ impl Tracker {
             self.emit_unopened(ended, now);
             return;
         }
-        let live = self.first_sight(conn, &ended.totals);
+        let live = self.first_sight(conn, &ended.totals, now);
         self.own_ends += u64::from(live.left_out);
         self.finish(live, ended, now);
     }
@@ -229,18 +250,16 @@ impl Tracker {
         if live.left_out {
             return;
         }
-        self.learn_role(&mut live, &ended.conn, &ended.totals);
-        let totals = totals::of(&ended.totals, live.connection.role);
-        let reason = totals::close_reason(&ended.totals);
-        let duration = ended.duration();
-        if let Some(open) = &live.series {
-            open.count_growth(&live.figures, &totals);
-            open.count_closed(reason, duration, totals.rtt);
-        }
-        let closer = self.closer(ended, &live.holder);
-        let resource = live.holder.resource(&self.describer, &self.out);
-        let detail = Detail::Closed { totals, duration, reason, closer };
-        self.out.emit(resource, ended.time_ns, live.connection, detail, now);
+        self.learn_role(&mut live, &ended.conn, &ended.totals, now);
+        let end = &live.end;
+        let detail = Detail::Closed {
+            totals: totals::of(&ended.totals, end.connection.get().role),
+            duration: ended.duration(),
+            reason: totals::close_reason(&ended.totals),
+            closer: self.closer(ended, &end.holder),
+        };
+        self.ends.end(end, ended.time_ns, now.ns);
+        self.emit(end, Counts::End { measured: true }, Some((ended.time_ns, detail)), now);
     }
 
     fn failed(&mut self, ended: &Ended, now: Now) {
@@ -248,12 +267,9 @@ impl Tracker {
         let Some(error) = totals::connect_error(&ended.totals, u16::from_be(conn.local_port_be)) else {
             return;
         };
-        let holder = self.holder(conn);
-        let connection = connection(conn, attribution(conn));
-        series::count_failed(&self.group(&holder), &connection, error);
-        let resource = holder.resource(&self.describer, &self.out);
+        let end = End::new(connection(conn, attribution(conn)), self.holder(conn, now), conn.start_ns);
         let detail = Detail::Failed { error, duration: span(conn.start_ns, ended.time_ns) };
-        self.out.emit(resource, ended.time_ns, connection, detail, now);
+        self.emit(&end, Counts::Failure, Some((ended.time_ns, detail)), now);
     }
 
     /// A child that ended before its accept: one without an error was ended by its closing listener, the others can
@@ -272,16 +288,16 @@ impl Tracker {
         self.unaccepted.insert(ended.conn.id, Ended { ..*ended });
     }
 
-    fn listening(&mut self, conn: &Conn) {
+    fn listening(&mut self, conn: &Conn, now: Now) {
         if !self.listeners.refresh(conn, self.walk.number) {
-            let holder = self.holder(conn);
+            let holder = self.holder(conn, now);
             self.listeners.add(conn, holder, self.walk.number);
         }
     }
 
     fn listener_closed(&mut self, listener: &Conn, now: Now) {
         // It stays for the children that end with it, until walks no longer show it.
-        self.listening(listener);
+        self.listening(listener, now);
         let of_listener = |conn: &Conn| {
             conn.netns == listener.netns
                 && conn.local_port_be == listener.local_port_be
@@ -303,7 +319,7 @@ impl Tracker {
         let is_child = conn.role == role::SERVER;
         let heir = if is_child { self.listeners.owner_of(conn) } else { None };
         let attribution = if heir.is_some() { Attribution::Inherited } else { Attribution::Unknown };
-        let holder = heir.unwrap_or_default();
+        let holder = heir.unwrap_or_else(|| self.nobody());
         let mut connection = connection(conn, attribution);
         connection.role = connection.role.or_else(|| self.listeners.role_of(conn, &ended.totals));
         connection.never_accepted = is_child && !totals::was_closed_here(&ended.totals);
@@ -317,20 +333,35 @@ impl Tracker {
             reason: totals::close_reason(&ended.totals),
             closer: self.closer(ended, &holder),
         };
-        let resource = holder.resource(&self.describer, &self.out);
-        self.out.emit(resource, ended.time_ns, connection, detail, now);
+        let end = End::new(connection, holder, conn.established_ns);
+        self.ends.add(&end);
+        self.ends.end(&end, ended.time_ns, now.ns);
+        self.emit(&end, Counts::Nothing, Some((ended.time_ns, detail)), now);
     }
 
     /// An end that nothing was told or counted of yet.
-    fn begin(&mut self, conn: &Conn) -> Live {
+    fn begin(&mut self, conn: &Conn, now: Now) -> Live {
         let connection = connection(conn, attribution(conn));
         let left_out = self.is_own(&connection);
-        Live::new(self.holder(conn), connection, conn.established_ns, left_out, self.walk.number)
+        let end = End::new(connection, self.holder(conn, now), conn.established_ns);
+        if !left_out {
+            self.ends.add(&end);
+        }
+        Live::new(end, conn.established_ns, left_out, self.walk.number)
     }
 
-    fn holder(&mut self, conn: &Conn) -> Holder {
-        let known = conn.owner.tgid != 0;
-        Holder { process: known.then(|| self.processes.find(&conn.owner)), uid: conn.owner.uid }
+    fn holder(&mut self, conn: &Conn, now: Now) -> Holder {
+        let owner = &conn.owner;
+        if owner.tgid == 0 {
+            return Holder { uid: owner.uid, ..self.nobody() };
+        }
+        let process = self.processes.find(owner);
+        let workload = self.workloads.of(&process, owner.cgroup_id, &self.processes, now.ns);
+        Holder { process: Some(process), uid: owner.uid, workload }
+    }
+
+    fn nobody(&self) -> Holder {
+        Holder { process: None, uid: 0, workload: self.workloads.host() }
     }
 
     /// Who closed the end, if it is another process than its holder.
@@ -347,15 +378,9 @@ impl Tracker {
     /// The series of its process's Resource; the host's for what no process holds.
     fn group(&mut self, holder: &Holder) -> GroupHandle {
         match &holder.process {
-            Some(process) => self.metrics.group(process, holder.uid, &self.describer),
+            Some(process) => self.metrics.group(process, holder.uid, &holder.workload, &self.describer),
             None => self.metrics.host(&self.describer),
         }
-    }
-
-    /// Begins to count an end.
-    fn open(&mut self, live: &Live, role: Role) -> Open {
-        let per_process = self.metrics.is_per_process() && live.holder.process.is_some();
-        Open::begin(self.group(&live.holder), &live.connection, role, per_process)
     }
 }
 

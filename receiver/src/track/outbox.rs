@@ -1,62 +1,304 @@
-//! The events that wait to be handed to the sinks.
+//! What waits until it is known who is concerned: events, and what they count.
+//!
+//! A container's name comes from its runtime, and the other end's record may lie behind in the ring. Both get a bounded
+//! time; what belongs to one end keeps its order.
 
+use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
-use convis_exporters::model::{Connection, Detail, Event, Resource};
+use convis_exporters::model::{Detail, Event, Resource, Role};
 
+use super::Tracker;
+use super::ends::End;
+use super::series::{self, Open};
 use crate::clock::Clock;
 use crate::identity::Host;
+
+/// How long an event waits for the other end's record: longer than a drain and an accept that is not held up.
+const PEER_PATIENCE_NS: u64 = 250_000_000;
+/// After so long without the other end, address translation is asked for.
+const TRANSLATION_AFTER_NS: u64 = 20_000_000;
+/// Items that may wait. Beyond it the oldest goes out as it is.
+const MOST_WAITING: usize = 131_072;
 
 /// When a batch of records is taken.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Now {
     /// From the kernel's clock to the wall clock.
     pub(super) clock: Clock,
-    /// Nanoseconds since the Unix epoch.
-    pub(super) unix_nanos: u64,
+    /// By the kernel's clock.
+    pub(super) ns: u64,
 }
 
-/// Events in the order in which they came about.
+impl Now {
+    /// Nanoseconds since the Unix epoch.
+    pub(super) fn unix_nanos(&self) -> u64 {
+        self.clock.unix_nanos(self.ns)
+    }
+}
+
+/// What is to be told and counted of an end, in this order.
+#[derive(Debug)]
+pub(super) struct Item {
+    end: Rc<End>,
+    counts: Counts,
+    /// Time, by the kernel's clock, and what happened.
+    event: Option<(u64, Detail)>,
+    since: Now,
+    /// Whether the other end may become known.
+    wants_peer: bool,
+}
+
+/// What an item adds to the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Counts {
+    /// Nothing.
+    Nothing,
+    /// It begins to count, as seen from its opening (with its handshake) or as found open.
+    Beginning {
+        /// Its role.
+        role: Role,
+        /// `None` if its opening was not seen.
+        opened: Option<Option<Duration>>,
+    },
+    /// Its end. `measured`: its duration and a last round-trip time are right.
+    End {
+        /// See above.
+        measured: bool,
+    },
+    /// An attempt that failed.
+    Failure,
+}
+
+/// What waits, and the events that are ready.
 #[derive(Debug)]
 pub(super) struct Outbox {
-    events: Vec<Event>,
+    ready: Vec<Event>,
+    waiting: VecDeque<Item>,
+    pass: u32,
     /// Resource of what no process is known for.
     nobody: Arc<Resource>,
+    /// Events that went out without the names of their container.
+    unnamed: u64,
+    peer_patience_ns: u64,
 }
 
 impl Outbox {
-    /// No events yet.
+    /// Nothing yet.
     pub(super) fn new(host: &Host) -> Self {
-        Self { events: Vec::new(), nobody: Arc::new(host.describe(Resource::builder()).build()) }
+        Self {
+            ready: Vec::new(),
+            waiting: VecDeque::new(),
+            pass: 0,
+            nobody: Arc::new(host.describe(Resource::builder()).build()),
+            unnamed: 0,
+            peer_patience_ns: PEER_PATIENCE_NS,
+        }
     }
 
-    /// The host's Resource.
-    pub(super) fn nobody(&self) -> Arc<Resource> {
-        Arc::clone(&self.nobody)
-    }
-
-    /// The events since the last call.
+    /// The events that are ready since the last call.
     pub(super) fn take(&mut self) -> Vec<Event> {
-        std::mem::take(&mut self.events)
+        std::mem::take(&mut self.ready)
     }
 
-    /// Adds an event of `time_ns`, by the kernel's clock.
-    pub(super) fn emit(
-        &mut self,
-        resource: Arc<Resource>,
-        time_ns: u64,
-        connection: Connection,
-        detail: Detail,
-        now: Now,
-    ) {
-        let time_unix_nanos = now.clock.unix_nanos(time_ns);
-        self.events.push(Event {
+    /// What waits.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Events that went out without the names of their container.
+    pub(super) const fn unnamed(&self) -> u64 {
+        self.unnamed
+    }
+
+    /// Nothing waits for the other end's record any more.
+    const fn expect_no_more(&mut self) {
+        self.peer_patience_ns = 0;
+    }
+}
+
+impl Tracker {
+    /// Tells an event and counts it, at once or when it is known who is concerned.
+    pub(super) fn emit(&mut self, end: &Rc<End>, counts: Counts, event: Option<(u64, Detail)>, now: Now) {
+        let worth_waiting = !matches!(event, Some((_, Detail::Updated { .. } | Detail::Failed { .. })));
+        let peer = end.connection.get().peer;
+        let wants_peer = worth_waiting && end.peer().is_none() && self.ends.may_be_here(peer);
+        let item = Item { end: Rc::clone(end), counts, event, since: now, wants_peer };
+        if !wants_peer {
+            self.translate(end, now.ns);
+        }
+        if end.waiting.get() == 0 && self.is_settled(&item, now.ns) {
+            self.release(item);
+            return;
+        }
+        end.holder.workload.wait(now.ns);
+        end.waiting.set(end.waiting.get() + 1);
+        self.out.waiting.push_back(item);
+        if self.out.waiting.len() > MOST_WAITING
+            && let Some(oldest) = self.out.waiting.pop_front()
+        {
+            self.release_waiting(oldest);
+        }
+    }
+
+    /// Takes what has become known, and lets go of what need not wait any longer.
+    pub fn settle(&mut self, clock: Clock, now_ns: u64) {
+        let now = Now { clock, ns: now_ns };
+        self.take_names(now);
+        self.out.pass = self.out.pass.wrapping_add(1);
+        let pass = self.out.pass;
+        for _ in 0..self.out.waiting.len() {
+            let Some(item) = self.out.waiting.pop_front() else {
+                break;
+            };
+            if item.wants_peer && now_ns.saturating_sub(item.since.ns) >= TRANSLATION_AFTER_NS {
+                self.translate(&item.end, now_ns);
+            }
+            if item.end.held_in.get() != pass && self.is_settled(&item, now_ns) {
+                self.release_waiting(item);
+            } else {
+                item.end.held_in.set(pass);
+                self.out.waiting.push_back(item);
+            }
+        }
+        self.ends.reap(now_ns);
+        self.workloads.reap(now_ns);
+    }
+
+    /// No record will come any more: nothing waits for the other end's, only for names.
+    pub const fn expect_no_more(&mut self) {
+        self.out.expect_no_more();
+    }
+
+    /// Lets go of everything that waits, at the end.
+    pub fn settle_all(&mut self, clock: Clock, now_ns: u64) {
+        self.take_names(Now { clock, ns: now_ns });
+        while let Some(item) = self.out.waiting.pop_front() {
+            self.release_waiting(item);
+        }
+    }
+
+    /// Names that have come: what is counted on a Resource with less goes on with the better one.
+    fn take_names(&mut self, now: Now) {
+        let renewed = self.workloads.refresh(now.ns);
+        if renewed.is_empty() {
+            return;
+        }
+        for workload in &renewed {
+            self.metrics.renew(workload, now.unix_nanos());
+        }
+        let ends: Vec<_> = self.live.values().map(|live| Rc::clone(&live.end)).collect();
+        for end in ends {
+            self.follow_resource(&end);
+        }
+    }
+
+    /// Moves an end whose group is retired to the one that goes on.
+    fn follow_resource(&mut self, end: &End) {
+        let is_retired = end.counted.borrow().open.as_ref().is_some_and(Open::is_retired);
+        if is_retired {
+            let group = self.group(&end.holder);
+            if let Some(open) = &mut end.counted.borrow_mut().open {
+                open.move_to(group);
+            }
+        }
+    }
+
+    fn is_settled(&self, item: &Item, now_ns: u64) -> bool {
+        let patience = self.workloads.patience_ns;
+        let end = &item.end;
+        if !end.holder.workload.is_settled(now_ns, patience) {
+            return false;
+        }
+        match end.peer() {
+            Some(peer) => {
+                peer.holder.workload.wait(now_ns);
+                peer.holder.workload.is_settled(now_ns, patience)
+            }
+            None => {
+                let waited_ns = now_ns.saturating_sub(item.since.ns);
+                !item.wants_peer || waited_ns >= self.out.peer_patience_ns
+            }
+        }
+    }
+
+    fn release_waiting(&mut self, item: Item) {
+        item.end.waiting.set(item.end.waiting.get().saturating_sub(1));
+        if item.wants_peer && item.end.peer().is_none() {
+            self.ends.not_here(item.end.connection.get().peer);
+        }
+        self.release(item);
+    }
+
+    fn release(&mut self, item: Item) {
+        self.count(&item);
+        let Item { end, event: Some((time_ns, detail)), since, .. } = item else {
+            return;
+        };
+        let connection = end.connection.get();
+        let identity = end.holder.identity(&self.describer);
+        let resource = identity.map_or_else(|| Arc::clone(&self.out.nobody), |identity| identity.resource);
+        let peer = end.peer().and_then(|peer| peer.holder.identity(&self.describer));
+        let time_unix_nanos = since.clock.unix_nanos(time_ns);
+        self.out.unnamed += u64::from(end.holder.workload.is_unnamed());
+        self.out.ready.push(Event {
             resource,
             time_unix_nanos,
             // A record can be written while the ring is drained, after the clock was read.
-            observed_unix_nanos: now.unix_nanos.max(time_unix_nanos),
+            observed_unix_nanos: since.unix_nanos().max(time_unix_nanos),
             connection,
+            peer: peer.map(|identity| identity.peer),
+            nat_peer: end.nat_peer(),
             detail,
         });
+    }
+
+    fn count(&mut self, item: &Item) {
+        let end = &item.end;
+        match (item.counts, item.event.as_ref().map(|(_, detail)| detail)) {
+            (Counts::Beginning { role, opened }, _) => {
+                let open = self.open(end, role);
+                if let Some(handshake) = opened {
+                    open.count_opened(handshake);
+                }
+                end.counted.borrow_mut().open = Some(open);
+            }
+            (Counts::End { measured }, Some(Detail::Closed { totals, duration, reason, .. })) => {
+                self.follow_resource(end);
+                if let Some(open) = end.counted.borrow_mut().end_with(totals) {
+                    let seen = |value: Option<Duration>| value.filter(|_| measured);
+                    open.count_closed(*reason, seen(*duration), seen(totals.rtt));
+                }
+            }
+            (Counts::Failure, Some(Detail::Failed { error, .. })) => {
+                series::count_failed(&self.group(&end.holder), &end.connection.get(), *error);
+            }
+            _ => {}
+        }
+    }
+
+    /// Begins to count an end.
+    fn open(&mut self, end: &End, role: Role) -> Open {
+        let per_process = self.metrics.is_per_process() && end.holder.process.is_some();
+        let peer = end.peer().and_then(|peer| peer.holder.identity(&self.describer)?.service);
+        let group = self.group(&end.holder);
+        let of = series::dimensions(&mut group.borrow_mut(), &end.connection.get(), role, peer);
+        Open::begin(group, of, per_process)
+    }
+
+    /// Asks once what address translation makes of a client's end whose peer is not known.
+    fn translate(&mut self, end: &Rc<End>, now_ns: u64) {
+        let connection = end.connection.get();
+        if connection.role != Some(Role::Client)
+            || end.peer().is_some()
+            || end.translation_asked.replace(true)
+        {
+            return;
+        }
+        if let Some(translated) = self.translator.translated(&connection, now_ns) {
+            self.ends.translate(end, translated);
+        }
     }
 }

@@ -1,13 +1,18 @@
 //! Where processes run, as the kernel tells of cgroups.
 
 use super::Tracker;
+use super::outbox::Now;
 
 impl Tracker {
     /// A new cgroup; `path` is from the root of the hierarchy, `None` if it is too long.
-    #[expect(clippy::unused_self, reason = "nothing is kept of it yet")]
-    pub(super) fn cgroup_made(&mut self, _id: u64, _path: Option<&str>) {}
+    pub(super) fn cgroup_made(&mut self, id: u64, path: Option<&str>, now: Now) {
+        if let Some(path) = path {
+            self.workloads.made(id, path, now.ns);
+        }
+    }
 
-    /// A cgroup was removed.
-    #[expect(clippy::unused_self, reason = "nothing is kept of it yet")]
-    pub(super) fn cgroup_removed(&mut self, _id: u64, _time_ns: u64) {}
+    /// A cgroup was removed. What ran there may still be asked for.
+    pub(super) fn cgroup_removed(&mut self, id: u64, time_ns: u64) {
+        self.workloads.removed(id, time_ns);
+    }
 }

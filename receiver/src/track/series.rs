@@ -1,10 +1,39 @@
 //! What a connection adds to the metrics.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use convis_exporters::model::{CloseReason, ConnectError, Connection, PeerNetwork, Role, Totals};
 
-use crate::metrics::{Dimensions, Extra, Group, GroupHandle, Instrument, SeriesId};
+use crate::metrics::{Dimensions, Extra, Group, GroupHandle, Instrument, PeerService, SeriesId};
+
+/// What was counted of an end.
+#[derive(Debug, Default)]
+pub(super) struct Counted {
+    /// `None` while it is not known what it counts for.
+    pub(super) open: Option<Open>,
+    /// The reading that was counted last: metrics take only what was read after the first one.
+    pub(super) upto: Totals,
+}
+
+impl Counted {
+    /// Counts what moved since the last reading.
+    pub(super) fn grow_to(&mut self, reading: &Totals) {
+        if let Some(open) = &self.open
+            && has_grown(&self.upto, reading)
+        {
+            open.count_growth(&self.upto, reading);
+            self.upto = *reading;
+        }
+    }
+
+    /// Counts the rest up to the last reading, if it was counted at all: even nothing, so that a series says so.
+    pub(super) fn end_with(&mut self, reading: &Totals) -> Option<Open> {
+        let open = self.open.take()?;
+        open.count_growth(&self.upto, reading);
+        Some(open)
+    }
+}
 
 /// Where a connection is counted, from its beginning to its end.
 #[derive(Debug)]
@@ -18,30 +47,38 @@ pub(super) struct Open {
 
 impl Open {
     /// Counts it as open.
-    pub(super) fn begin(group: GroupHandle, connection: &Connection, role: Role, per_process: bool) -> Self {
-        let (of, active) = {
-            let mut group = group.borrow_mut();
-            let of = dimensions(&mut group, connection, role);
-            (of, group.add(Instrument::Active, Some(of), Extra::None, 1))
-        };
+    pub(super) fn begin(group: GroupHandle, of: Dimensions, per_process: bool) -> Self {
+        let active = group.borrow_mut().add(Instrument::Active, Some(&of), Extra::None, 1);
         Self { group, of, active, per_process }
+    }
+
+    /// Whether its Resource is known better by now.
+    pub(super) fn is_retired(&self) -> bool {
+        self.group.borrow().is_retired()
+    }
+
+    /// From now on it counts on another Resource.
+    pub(super) fn move_to(&mut self, group: GroupHandle) {
+        self.group.borrow_mut().add_to(self.active, -1);
+        self.active = group.borrow_mut().add(Instrument::Active, Some(&self.of), Extra::None, 1);
+        self.group = group;
     }
 
     /// Its beginning was seen.
     pub(super) fn count_opened(&self, handshake: Option<Duration>) {
         let mut group = self.group.borrow_mut();
-        group.add(Instrument::Opened, Some(self.of), Extra::None, 1);
+        group.add(Instrument::Opened, Some(&self.of), Extra::None, 1);
         if let Some(handshake) = handshake {
-            group.record(Instrument::Handshake, self.of, handshake.as_secs_f64());
+            group.record(Instrument::Handshake, &self.of, handshake.as_secs_f64());
         }
     }
 
     /// Adds what moved between two readings: so increments add up to the last reading less the first.
-    pub(super) fn count_growth(&self, before: &Totals, after: &Totals) {
+    fn count_growth(&self, before: &Totals, after: &Totals) {
         let sent = growth(before.bytes_sent, after.bytes_sent);
         let received = growth(before.bytes_received, after.bytes_received);
         let retransmits = growth(before.retransmits.into(), after.retransmits.into());
-        let of = Some(self.of);
+        let of = Some(&self.of);
         let mut group = self.group.borrow_mut();
         group.add(Instrument::Io, of, Extra::Transmit, sent);
         group.add(Instrument::Io, of, Extra::Receive, received);
@@ -54,7 +91,7 @@ impl Open {
 
     /// One sample of the round-trip time.
     pub(super) fn sample(&self, rtt: Duration) {
-        self.group.borrow_mut().record(Instrument::Rtt, self.of, rtt.as_secs_f64());
+        self.group.borrow_mut().record(Instrument::Rtt, &self.of, rtt.as_secs_f64());
     }
 
     /// Its end, with a last sample of what is known.
@@ -66,10 +103,10 @@ impl Open {
     ) {
         {
             let mut group = self.group.borrow_mut();
-            group.add(Instrument::Closed, Some(self.of), Extra::Reason(reason), 1);
+            group.add(Instrument::Closed, Some(&self.of), Extra::Reason(reason), 1);
             group.add_to(self.active, -1);
             if let Some(duration) = duration {
-                group.record(Instrument::Duration, self.of, duration.as_secs_f64());
+                group.record(Instrument::Duration, &self.of, duration.as_secs_f64());
             }
         }
         if let Some(rtt) = rtt {
@@ -81,11 +118,17 @@ impl Open {
 /// Counts an attempt that failed.
 pub(super) fn count_failed(group: &GroupHandle, connection: &Connection, error: ConnectError) {
     let mut group = group.borrow_mut();
-    let of = dimensions(&mut group, connection, Role::Client);
-    group.add(Instrument::Failed, Some(of), Extra::Error(error), 1);
+    let of = dimensions(&mut group, connection, Role::Client, None);
+    group.add(Instrument::Failed, Some(&of), Extra::Error(error), 1);
 }
 
-fn dimensions(group: &mut Group, connection: &Connection, role: Role) -> Dimensions {
+/// What a connection is counted under in a group.
+pub(super) fn dimensions(
+    group: &mut Group,
+    connection: &Connection,
+    role: Role,
+    peer: Option<Rc<PeerService>>,
+) -> Dimensions {
     let server = match role {
         Role::Client => connection.peer,
         Role::Server => connection.local,
@@ -95,7 +138,14 @@ fn dimensions(group: &mut Group, connection: &Connection, role: Role) -> Dimensi
         role,
         port: group.server_port(role, server.port()),
         network: PeerNetwork::of(connection.peer.ip()),
+        peer,
     }
+}
+
+/// Whether any figure that metrics count is another one.
+fn has_grown(before: &Totals, after: &Totals) -> bool {
+    let figures = |totals: &Totals| (totals.bytes_sent, totals.bytes_received, totals.retransmits);
+    figures(before) != figures(after)
 }
 
 /// Never negative: a figure that fell was read while it changed.

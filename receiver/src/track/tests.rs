@@ -25,11 +25,21 @@ fn tracker_by(mode: ResourceMode) -> Tracker {
     let describer = Describer {
         host: Host { name: "h".into(), ..Host::default() },
         users: Users::from_file("/nonexistent"),
+        k8s_labels: false,
         clock: CLOCK,
     };
     let limits = Limits { resources: 10, cardinality: 2000, series_ttl: Duration::from_mins(5) };
     let metrics = Aggregator::new(mode, limits, 1);
-    let mut tracker = Tracker::new(ProcessTable::new("/nonexistent"), metrics, describer, None);
+    let mut tracker = Tracker::new(
+        ProcessTable::new("/nonexistent"),
+        Workloads::none(),
+        Translator::none(),
+        metrics,
+        describer,
+        None,
+    );
+    // Whatever waits would wait for a later record.
+    tracker.expect_no_more();
     exec(&mut tracker, SHELL, "curl");
     tracker
 }

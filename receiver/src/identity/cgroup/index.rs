@@ -92,6 +92,11 @@ impl CgroupIndex {
         }
     }
 
+    /// Whether the path of `id` is known.
+    pub fn knows(&self, id: u64) -> bool {
+        self.known.contains_key(&id)
+    }
+
     /// How many are known, removed ones too.
     pub fn len(&self) -> usize {
         self.known.len()

@@ -1,0 +1,226 @@
+//! Ends of connections, and which two of them are one connection's.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+
+use convis_exporters::model::{Connection, PeerNetwork};
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
+use super::holder::Holder;
+use super::series::Counted;
+use crate::nat::Translated;
+
+/// How long an end that is over can still be found by its peer, whose record may come later.
+const KEEP_NS: u64 = 3_000_000_000;
+/// Two ends of a connection do not begin and end at the same instant: a packet lies between.
+const SLACK_NS: u64 = 50_000_000;
+/// Addresses that are remembered as this host's or not.
+const MOST_ADDRESSES: usize = 16_384;
+/// An address is another host's after so many connections in a row whose peer was not found here.
+const FOREIGN_AFTER: u8 = 3;
+
+/// One end of a connection, shared by all who speak of it.
+#[derive(Debug)]
+pub(super) struct End {
+    /// Its role may be learned late.
+    pub(super) connection: Cell<Connection>,
+    pub(super) holder: Holder,
+    pub(super) counted: RefCell<Counted>,
+    /// Items of it that wait; the next ones wait behind them.
+    pub(super) waiting: Cell<u32>,
+    /// The pass over the waiting in which one of it was left waiting.
+    pub(super) held_in: Cell<u32>,
+    /// When it was established or accepted, and when it ended, by the kernel's clock.
+    began_ns: u64,
+    ended_ns: Cell<u64>,
+    peer: RefCell<Option<Rc<Link>>>,
+    /// What address translation makes of it; not known before it was asked for.
+    translated: Cell<Option<Translated>>,
+    pub(super) translation_asked: Cell<bool>,
+}
+
+/// The other end.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) holder: Holder,
+    local: SocketAddr,
+}
+
+impl End {
+    /// An end without a known peer.
+    pub(super) fn new(connection: Connection, holder: Holder, began_ns: u64) -> Rc<Self> {
+        Rc::new(Self {
+            connection: Cell::new(connection),
+            holder,
+            counted: RefCell::default(),
+            waiting: Cell::default(),
+            held_in: Cell::default(),
+            began_ns,
+            ended_ns: Cell::new(u64::MAX),
+            peer: RefCell::default(),
+            translated: Cell::default(),
+            translation_asked: Cell::default(),
+        })
+    }
+
+    /// The other end, if it is on this host and known.
+    pub(super) fn peer(&self) -> Option<Rc<Link>> {
+        self.peer.borrow().clone()
+    }
+
+    /// Where the other end really is, if that is not where it seems.
+    pub(super) fn nat_peer(&self) -> Option<SocketAddr> {
+        let linked = self.peer.borrow().as_ref().map(|peer| peer.local);
+        let real = linked.or_else(|| self.translated.get().map(|translated| translated.server));
+        real.filter(|real| *real != self.connection.get().peer)
+    }
+
+    fn is_linked(&self) -> bool {
+        self.peer.borrow().is_some()
+    }
+
+    fn overlaps(&self, other: &Self, slack_ns: u64) -> bool {
+        let before = |one: &Self, two: &Self| one.ended_ns.get().saturating_add(slack_ns) < two.began_ns;
+        !before(self, other) && !before(other, self)
+    }
+
+    /// The tuple of its peer, as that sees it.
+    fn mirrored(&self) -> Tuple {
+        let connection = self.connection.get();
+        match self.translated.get() {
+            Some(Translated { client, server }) => (server, client),
+            None => (connection.peer, connection.local),
+        }
+    }
+}
+
+/// Local and peer address of an end.
+type Tuple = (SocketAddr, SocketAddr);
+
+/// Ends by tuple, living ones and those that ended lately.
+#[derive(Debug, Default)]
+pub(super) struct Ends {
+    by_tuple: FxHashMap<Tuple, SmallVec<[Rc<End>; 1]>>,
+    over: VecDeque<(u64, Rc<End>)>,
+    addresses: FxHashMap<IpAddr, Whose>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Ours,
+    /// So many connections in a row found no peer here.
+    Foreign(u8),
+}
+
+impl Ends {
+    /// Adds an end, and links it with its peer if that is known.
+    pub(super) fn add(&mut self, end: &Rc<End>) {
+        let Connection { local, peer, .. } = end.connection.get();
+        self.note(local.ip(), Whose::Ours);
+        self.by_tuple.entry((local, peer)).or_default().push(Rc::clone(end));
+        self.link(end);
+    }
+
+    /// Address translation gives the client's end other addresses on its way.
+    pub(super) fn translate(&mut self, end: &Rc<End>, translated: Translated) {
+        end.translated.set(Some(translated));
+        // The server's end may come later: it finds this one as it sees it.
+        self.by_tuple.entry((translated.client, translated.server)).or_default().push(Rc::clone(end));
+        self.link(end);
+    }
+
+    /// An end is over; its peer may still look for it.
+    pub(super) fn end(&mut self, end: &Rc<End>, time_ns: u64, now_ns: u64) {
+        end.ended_ns.set(time_ns);
+        self.over.push_back((now_ns.saturating_add(KEEP_NS), Rc::clone(end)));
+    }
+
+    /// Forgets ends that are over for long enough.
+    pub(super) fn reap(&mut self, now_ns: u64) {
+        while let Some((until_ns, end)) = self.over.front()
+            && *until_ns <= now_ns
+        {
+            let connection = end.connection.get();
+            let translated = end.translated.get().map(|translated| (translated.client, translated.server));
+            for tuple in [Some((connection.local, connection.peer)), translated].into_iter().flatten() {
+                if let Some(ends) = self.by_tuple.get_mut(&tuple) {
+                    ends.retain(|other| !Rc::ptr_eq(other, end));
+                    if ends.is_empty() {
+                        self.by_tuple.remove(&tuple);
+                    }
+                }
+            }
+            self.over.pop_front();
+        }
+    }
+
+    /// Whether it is worth waiting for the other end of a connection.
+    pub(super) fn may_be_here(&self, peer: SocketAddr) -> bool {
+        match self.addresses.get(&peer.ip()) {
+            Some(Whose::Ours) => true,
+            Some(Whose::Foreign(times)) => *times < FOREIGN_AFTER,
+            None => PeerNetwork::of(peer.ip()) != PeerNetwork::Public,
+        }
+    }
+
+    /// The other end of a connection with this address was waited for in vain.
+    pub(super) fn not_here(&mut self, peer: SocketAddr) {
+        match self.addresses.get(&peer.ip()) {
+            Some(Whose::Ours) => {}
+            Some(Whose::Foreign(times)) => self.note(peer.ip(), Whose::Foreign(times.saturating_add(1))),
+            None => self.note(peer.ip(), Whose::Foreign(1)),
+        }
+    }
+
+    fn note(&mut self, address: IpAddr, whose: Whose) {
+        if self.addresses.len() >= MOST_ADDRESSES && !self.addresses.contains_key(&address) {
+            self.addresses.clear();
+        }
+        self.addresses.insert(address, whose);
+    }
+
+    /// Links the end with the only one that can be its peer. A doubt means no peer.
+    fn link(&mut self, end: &Rc<End>) {
+        let Some(candidates) = self.by_tuple.get(&end.mirrored()) else {
+            return;
+        };
+        let fits = |other: &&Rc<End>, slack_ns| is_possible(end, other) && end.overlaps(other, slack_ns);
+        let within = |slack_ns| candidates.iter().filter(move |other| fits(other, slack_ns));
+        // An end that began just after another one of its tuple was over fits both, if time is taken loosely.
+        let found = if within(0).next().is_some() { only(within(0)) } else { only(within(SLACK_NS)) };
+        let Some(other) = found.filter(|other| !other.is_linked() && !end.is_linked()) else {
+            return;
+        };
+        let link =
+            |to: &Rc<End>| Rc::new(Link { holder: to.holder.clone(), local: to.connection.get().local });
+        *end.peer.borrow_mut() = Some(link(other));
+        *other.peer.borrow_mut() = Some(link(end));
+        let reached = end.connection.get().peer.ip();
+        self.note(reached, Whose::Ours);
+    }
+}
+
+/// Whether the two can be one connection's ends. What never leaves a host's loopback stays in one network namespace.
+fn is_possible(end: &Rc<End>, other: &Rc<End>) -> bool {
+    let (connection, of_other) = (end.connection.get(), other.connection.get());
+    let is_local = |connection: &Connection| {
+        let (local, peer) = (connection.local.ip(), connection.peer.ip());
+        local == peer || local.is_loopback() || peer.is_loopback()
+    };
+    let same_namespace = connection.network_namespace == of_other.network_namespace;
+    let roles = [connection.role, of_other.role];
+    !Rc::ptr_eq(end, other)
+        && (same_namespace || !(is_local(&connection) || is_local(&of_other)))
+        && (roles[0] != roles[1] || roles == [None; 2])
+}
+
+fn only<'a>(mut found: impl Iterator<Item = &'a Rc<End>>) -> Option<&'a Rc<End>> {
+    let first = found.next()?;
+    found.next().is_none().then_some(first)
+}
+
+#[cfg(test)]
+mod tests;
