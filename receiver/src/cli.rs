@@ -26,7 +26,7 @@ struct Cli {
 enum Command {
     /// Capture and send until stopped; also without this word.
     #[command(after_help = EXAMPLES)]
-    Run(Run),
+    Run(Box<Run>),
     /// Show what this kernel lets convis see, and how: every way is tried on a connection of its own
     Check(Check),
 }
@@ -116,10 +116,10 @@ pub struct Containers {
         default_value_t
     )]
     pub runtime: Choice,
-    /// Where Docker or Podman listens, repeatable: unix:///PATH or tcp://HOST:PORT [default: wherever a socket is found]
+    /// Where Docker or Podman listens, repeatable: `unix:///PATH` or `tcp://HOST:PORT` [default: wherever a socket is found]
     #[arg(long, value_name = "URL", value_parser = Address::docker)]
     pub docker_host: Vec<Address>,
-    /// Where a CRI runtime (containerd, CRI-O) listens, repeatable: unix:///PATH [default: wherever a socket is found]
+    /// Where a CRI runtime (containerd, CRI-O) listens, repeatable: `unix:///PATH` [default: wherever a socket is found]
     #[arg(long, value_name = "URL", value_parser = Address::cri)]
     pub cri_endpoint: Vec<Address>,
     /// Time that an event may wait for the names of its container; then it goes out with the container's id
@@ -168,9 +168,8 @@ pub enum Asked {
 /// It is wrong; the error is one line.
 pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Asked, Fatal> {
     match Cli::try_parse_from(arguments) {
-        Ok(Cli { command: Some(Command::Run(run)), .. } | Cli { command: None, run }) => {
-            Ok(Asked::Run(Box::new(run)))
-        }
+        Ok(Cli { command: Some(Command::Run(run)), .. }) => Ok(Asked::Run(run)),
+        Ok(Cli { command: None, run }) => Ok(Asked::Run(Box::new(run))),
         Ok(Cli { command: Some(Command::Check(check)), .. }) => Ok(Asked::Check(check)),
         Err(error) if !error.use_stderr() => Ok(Asked::Text(error.render().to_string())),
         Err(error) => Err(Fatal::Usage(one_line(&error.render().to_string()))),

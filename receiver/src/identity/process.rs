@@ -128,8 +128,8 @@ impl Process {
 
     /// How events name it, as a process of this user in this workload.
     pub fn identity(&self, uid: u32, workload: &Rc<Workload>, describer: &Describer) -> Identity {
-        let mut described = self.described.borrow_mut();
-        if let Some(known) = &*described
+        let mut last = self.described.borrow_mut();
+        if let Some(known) = &*last
             && known.uid == uid
             && known.version == workload.version()
             && Rc::ptr_eq(&known.workload, workload)
@@ -137,7 +137,7 @@ impl Process {
             return known.identity.clone();
         }
         let identity = Identity::of(self.describe(uid, workload, describer));
-        *described = Some(Described {
+        *last = Some(Described {
             uid,
             workload: Rc::clone(workload),
             version: workload.version(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use convis_exporters::model::ResourceBuilder;
 
-use super::cgroup::Place;
+use super::cgroup::{Place, Runtime};
 use crate::container::{ContainerId, Details, Service};
 
 /// Where processes run, and what the container runtime tells of it.
@@ -117,7 +117,7 @@ impl Workload {
         });
         builder
             .with_opt("container.name", place.machine.as_deref().filter(|_| self.id.is_none()))
-            .with_opt("container.runtime.name", place.runtime.map(|runtime| runtime.name()))
+            .with_opt("container.runtime.name", place.runtime.map(Runtime::name))
             .with_opt("k8s.pod.uid", place.pod_uid.as_deref())
             .with("service.name", service.name)
             .with_opt("service.namespace", service.namespace)

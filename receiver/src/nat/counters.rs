@@ -73,6 +73,21 @@ impl Counted {
         self.failures[failure as usize]
     }
 
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            lookups: self.lookups + other.lookups,
+            translated: self.translated + other.translated,
+            plain: self.plain + other.plain,
+            untracked: self.untracked + other.untracked,
+            failures: std::array::from_fn(|kind| self.failures[kind] + other.failures[kind]),
+            skipped_idle: self.skipped_idle + other.skipped_idle,
+            skipped_plain: self.skipped_plain + other.skipped_plain,
+            skipped_budget: self.skipped_budget + other.skipped_budget,
+        }
+    }
+
     pub(super) const fn count(&mut self, failure: Failure) {
         self.failures[failure as usize] += 1;
     }

@@ -87,13 +87,19 @@ impl End {
         !before(self, other) && !before(other, self)
     }
 
-    /// The tuple of its peer, as that sees it.
-    fn mirrored(&self) -> Tuple {
+    /// Its addresses, as its peer sees them.
+    fn tuple(&self) -> Tuple {
         let connection = self.connection.get();
         match self.translated.get() {
-            Some(Translated { client, server }) => (server, client),
-            None => (connection.peer, connection.local),
+            Some(Translated { client, server }) => (client, server),
+            None => (connection.local, connection.peer),
         }
+    }
+
+    /// Whether its packets stay on the loopback of its network namespace.
+    fn is_local(&self) -> bool {
+        let (local, peer) = self.tuple();
+        local.ip() == peer.ip() || local.ip().is_loopback() || peer.ip().is_loopback()
     }
 }
 
@@ -128,7 +134,7 @@ impl Ends {
     pub(super) fn translate(&mut self, end: &Rc<End>, translated: Translated) {
         end.translated.set(Some(translated));
         // The server's end may come later: it finds this one as it sees it.
-        self.by_tuple.entry((translated.client, translated.server)).or_default().push(Rc::clone(end));
+        self.by_tuple.entry(end.tuple()).or_default().push(Rc::clone(end));
         self.link(end);
     }
 
@@ -144,8 +150,7 @@ impl Ends {
             && *until_ns <= now_ns
         {
             let connection = end.connection.get();
-            let translated = end.translated.get().map(|translated| (translated.client, translated.server));
-            for tuple in [Some((connection.local, connection.peer)), translated].into_iter().flatten() {
+            for tuple in [(connection.local, connection.peer), end.tuple()] {
                 if let Some(ends) = self.by_tuple.get_mut(&tuple) {
                     ends.retain(|other| !Rc::ptr_eq(other, end));
                     if ends.is_empty() {
@@ -184,7 +189,7 @@ impl Ends {
 
     /// Links the end with the only one that can be its peer. A doubt means no peer.
     fn link(&mut self, end: &Rc<End>) {
-        let Some(candidates) = self.by_tuple.get(&end.mirrored()) else {
+        let Some(candidates) = self.by_tuple.get(&mirrored(end.tuple())) else {
             return;
         };
         let fits = |other: &&Rc<End>, slack_ns| is_possible(end, other) && end.overlaps(other, slack_ns);
@@ -206,15 +211,15 @@ impl Ends {
 /// Whether the two can be one connection's ends. What never leaves a host's loopback stays in one network namespace.
 fn is_possible(end: &Rc<End>, other: &Rc<End>) -> bool {
     let (connection, of_other) = (end.connection.get(), other.connection.get());
-    let is_local = |connection: &Connection| {
-        let (local, peer) = (connection.local.ip(), connection.peer.ip());
-        local == peer || local.is_loopback() || peer.is_loopback()
-    };
     let same_namespace = connection.network_namespace == of_other.network_namespace;
     let roles = [connection.role, of_other.role];
     !Rc::ptr_eq(end, other)
-        && (same_namespace || !(is_local(&connection) || is_local(&of_other)))
+        && (same_namespace || !(end.is_local() || other.is_local()))
         && (roles[0] != roles[1] || roles == [None; 2])
+}
+
+const fn mirrored((local, peer): Tuple) -> Tuple {
+    (peer, local)
 }
 
 fn only<'a>(mut found: impl Iterator<Item = &'a Rc<End>>) -> Option<&'a Rc<End>> {

@@ -280,7 +280,7 @@ impl Tracker {
         connection.role = Some(role);
         live.end.connection.set(connection);
         live.end.counted.borrow_mut().upto = live.figures;
-        self.emit(&live.end, Counts::Beginning { role, opened: None }, None, now);
+        self.emit(&live.end, Counts::Found(role), None, now);
     }
 
     /// Samples and events of one reading.

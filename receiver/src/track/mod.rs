@@ -203,7 +203,7 @@ impl Tracker {
         } else {
             let handshake = (conn.role == role::CLIENT).then(|| span(conn.start_ns, conn.established_ns));
             let counts = match live.end.connection.get().role {
-                Some(role) => Counts::Beginning { role, opened: Some(handshake) },
+                Some(role) => Counts::Opening(role, handshake),
                 None => Counts::Nothing,
             };
             self.emit(&live.end, counts, Some((time_ns, Detail::Opened { handshake })), now);

@@ -56,13 +56,10 @@ pub(super) struct Item {
 pub(super) enum Counts {
     /// Nothing.
     Nothing,
-    /// It begins to count, as seen from its opening (with its handshake) or as found open.
-    Beginning {
-        /// Its role.
-        role: Role,
-        /// `None` if its opening was not seen.
-        opened: Option<Option<Duration>>,
-    },
+    /// It was found open in this role.
+    Found(Role),
+    /// It has opened in this role, after this handshake.
+    Opening(Role, Option<Duration>),
     /// Its end. `measured`: its duration and a last round-trip time are right.
     End {
         /// See above.
@@ -212,16 +209,12 @@ impl Tracker {
         if !end.holder.workload.is_settled(now_ns, patience) {
             return false;
         }
-        match end.peer() {
-            Some(peer) => {
-                peer.holder.workload.wait(now_ns);
-                peer.holder.workload.is_settled(now_ns, patience)
-            }
-            None => {
-                let waited_ns = now_ns.saturating_sub(item.since.ns);
-                !item.wants_peer || waited_ns >= self.out.peer_patience_ns
-            }
+        if let Some(peer) = end.peer() {
+            peer.holder.workload.wait(now_ns);
+            return peer.holder.workload.is_settled(now_ns, patience);
         }
+        let waited_ns = now_ns.saturating_sub(item.since.ns);
+        !item.wants_peer || waited_ns >= self.out.peer_patience_ns
     }
 
     fn release_waiting(&mut self, item: Item) {
@@ -258,11 +251,13 @@ impl Tracker {
     fn count(&mut self, item: &Item) {
         let end = &item.end;
         match (item.counts, item.event.as_ref().map(|(_, detail)| detail)) {
-            (Counts::Beginning { role, opened }, _) => {
+            (Counts::Found(role), _) => {
                 let open = self.open(end, role);
-                if let Some(handshake) = opened {
-                    open.count_opened(handshake);
-                }
+                end.counted.borrow_mut().open = Some(open);
+            }
+            (Counts::Opening(role, handshake), _) => {
+                let open = self.open(end, role);
+                open.count_opened(handshake);
                 end.counted.borrow_mut().open = Some(open);
             }
             (Counts::End { measured }, Some(Detail::Closed { totals, duration, reason, .. })) => {
@@ -297,7 +292,8 @@ impl Tracker {
         {
             return;
         }
-        if let Some(translated) = self.translator.translated(&connection, now_ns) {
+        let pid = end.holder.process.as_ref().map(|process| process.pid);
+        if let Some(translated) = self.translator.translated(&connection, pid, now_ns) {
             self.ends.translate(end, translated);
         }
     }

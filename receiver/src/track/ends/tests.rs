@@ -128,6 +128,20 @@ fn translation_leads_to_the_other_end() {
     }
 }
 
+/// Scenario: a process connects to an address of its own host that leads into a container.
+/// Guarantees: what looks like loopback is none, so the ends find each other across namespaces.
+#[test]
+fn a_published_port_of_ones_own_host() {
+    let mut ends = Ends::default();
+    let client = added(&mut ends, end(Role::Client, "192.0.2.2:40000", "192.0.2.2:8080", 3, MS));
+    let server = added(&mut ends, end(Role::Server, "172.17.0.2:80", "192.0.2.2:40000", 2, MS));
+    let translated =
+        Translated { client: "192.0.2.2:40000".parse().unwrap(), server: "172.17.0.2:80".parse().unwrap() };
+    ends.translate(&client, translated);
+    assert_eq!((peer_of(&client), peer_of(&server)), (Some(2), Some(3)));
+    assert_eq!((client.nat_peer(), server.nat_peer()), (Some(translated.server), None));
+}
+
 /// Scenario: ends that are over for long.
 /// Guarantees: they are forgotten, with the names that translation gave them.
 #[test]
