@@ -1,10 +1,14 @@
 //! `convis check`: what this kernel lets convis see, and how.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use crate::cli::Check;
+use crate::container;
 use crate::fatal::Fatal;
+use crate::identity::cgroup::Mount;
 use crate::kernel::{self, Options, Report, Seen, Verdict, privilege};
+use crate::track::Translator;
 use crate::{cli, say};
 
 /// Width of the first column: the longest name and two blanks.
@@ -29,8 +33,45 @@ pub fn check(options: &Check) -> Result<(), Fatal> {
         leave_out: Some(std::process::id()),
         probes: options.probes,
     })?;
-    say::out(&text(&kernel_name(), &report));
+    say::out(&text(&kernel_name(), &report, &Names::find(Path::new("/proc"))));
     Ok(())
+}
+
+/// What names containers and leads through address translation. Capturing does without.
+struct Names {
+    runtimes: Vec<String>,
+    cgroups: Option<Mount>,
+    no_translation: Option<String>,
+}
+
+impl Names {
+    fn find(proc_root: &Path) -> Self {
+        let settings = container::Settings {
+            root: container::root_of_host(proc_root),
+            ..container::Settings::default()
+        };
+        Self {
+            runtimes: container::runtimes(&settings),
+            cgroups: Mount::find(proc_root),
+            no_translation: Translator::open(proc_root).unavailable(),
+        }
+    }
+
+    fn write(&self, text: &mut String) {
+        let cgroups =
+            self.cgroups.as_ref().map(|mount| format!("version 2 at {}", mount.directory.display()));
+        line(text, "cgroups", &cgroups.unwrap_or_else(|| "version 1, by /proc only".to_owned()));
+        let runtimes = match self.runtimes.as_slice() {
+            [] => "none found".to_owned(),
+            some => some.join(", "),
+        };
+        line(text, "container runtimes", &runtimes);
+        let translation = match &self.no_translation {
+            None => "the kernel's connection tracking is asked".to_owned(),
+            Some(why) => format!("NOT KNOWN: {why}"),
+        };
+        line(text, "address translation", &translation);
+    }
 }
 
 fn kernel_name() -> String {
@@ -39,7 +80,7 @@ fn kernel_name() -> String {
 }
 
 /// The report as a table for people.
-fn text(kernel: &str, report: &Report) -> String {
+fn text(kernel: &str, report: &Report, names: &Names) -> String {
     let mut text = String::new();
     line(&mut text, "kernel", kernel);
     for seen in &report.hooks {
@@ -66,6 +107,7 @@ fn text(kernel: &str, report: &Report) -> String {
             Some(why) => format!("NOT SEEN: {why}"),
         },
     );
+    names.write(&mut text);
     text.push_str(if is_whole(report) {
         "convis can capture here.\n"
     } else {
@@ -116,14 +158,26 @@ mod tests {
             already_open: Some(Ok(3)),
             no_live_totals: None,
         };
-        let whole = text("6.1.0 x86_64", &report);
+        let names = Names {
+            runtimes: vec!["CRI at unix:///run/a.sock".to_owned(), "Docker API at tcp://h:1".to_owned()],
+            cgroups: None,
+            no_translation: Some("CAP_NET_ADMIN is missing".to_owned()),
+        };
+        let whole = text("6.1.0 x86_64", &report, &names);
         let lines: Vec<_> = whole.lines().collect();
         assert_eq!(lines[1], "who accepts                 kprobe k, tested");
         assert_eq!(lines[2], "                            not by fentry f: refused");
+        let runtimes = "container runtimes          CRI at unix:///run/a.sock, Docker API at tcp://h:1";
+        assert!(lines.contains(&runtimes), "{whole}");
+        assert!(lines.contains(&"cgroups                     version 1, by /proc only"), "{whole}");
+        assert!(
+            lines.contains(&"address translation         NOT KNOWN: CAP_NET_ADMIN is missing"),
+            "{whole}"
+        );
         assert_eq!(lines.last(), Some(&"convis can capture here."));
         report.hooks.push(seen(What::Unsent, None, None));
         report.no_live_totals = Some("no iterators".to_owned());
-        let partial = text("5.8.0 x86_64", &report);
+        let partial = text("5.8.0 x86_64", &report, &names);
         assert!(partial.contains("attempts without a segment  NOT SEEN\n"), "{partial}");
         assert!(partial.contains("live totals                 NOT SEEN: no iterators\n"), "{partial}");
         assert!(partial.ends_with("but for what is not seen.\n"), "{partial}");

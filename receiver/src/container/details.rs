@@ -111,17 +111,21 @@ impl Details {
     /// Adds `container.*` and `k8s.*`, and what the pod's annotations give. `container.id` is the asker's to add.
     pub fn describe(&self, builder: ResourceBuilder) -> ResourceBuilder {
         let pod = self.pod.as_ref();
+        let inner = self.k8s_container.as_ref();
         let tags = (!self.image_tags.is_empty()).then(|| self.image_tags.clone());
         let runtime = Some(&*self.runtime.name).filter(|name| !name.is_empty());
         let mut builder = builder
             .with_opt("container.name", self.name.as_deref())
             .with_opt("container.image.name", self.image_name.as_deref())
             .with_opt("container.image.tags", tags)
+            .with_opt("container.image.id", self.image_id.as_deref())
             .with_opt("container.runtime.name", runtime)
+            .with_opt("container.runtime.version", self.runtime.version.as_deref())
             .with_opt("k8s.namespace.name", pod.map(|pod| pod.namespace.as_str()))
             .with_opt("k8s.pod.name", pod.map(|pod| pod.name.as_str()))
             .with_opt("k8s.pod.uid", pod.and_then(|pod| pod.uid.as_deref()))
-            .with_opt("k8s.container.name", self.k8s_container.as_ref().map(|inner| inner.name.as_str()));
+            .with_opt("k8s.container.name", inner.map(|inner| inner.name.as_str()))
+            .with_opt("k8s.container.restart_count", inner.and_then(|inner| inner.restart_count));
         for (key, value) in &self.labels {
             builder = builder.with(format!("container.label.{key}"), value.as_str());
         }
@@ -213,6 +217,8 @@ mod tests {
         let resource = details.describe(Resource::builder()).build();
         assert_eq!(resource.text("k8s.pod.name"), Some("web-5d9-x"));
         assert_eq!(resource.text("k8s.container.name"), Some("web"));
+        assert_eq!(resource.get("k8s.container.restart_count"), Some(Value::Int(2)));
+        assert_eq!(resource.text("container.runtime.version"), Some("1.7"));
         assert_eq!(resource.get("container.image.tags"), Some(Value::List(&["1.27".into()])));
         assert_eq!(resource.get("container.name"), None);
         let pause = Details { k8s_container: None, image_name: None, image_tags: vec![], ..details };

@@ -82,6 +82,15 @@ pub(super) fn find(settings: &Settings) -> Vec<Found> {
     all
 }
 
+/// Each runtime that may be there: how it is talked to, and where it listens.
+pub fn runtimes(settings: &Settings) -> Vec<String> {
+    let one = |found: Found| match found.protocol {
+        Protocol::Docker => format!("Docker API at {}", found.address),
+        Protocol::Cri => format!("CRI at {}", found.address),
+    };
+    find(settings).into_iter().map(one).collect()
+}
+
 /// The sockets that are there, by their true paths: several names may lead to one.
 fn sockets(folder: &Path, names: &[&str]) -> impl Iterator<Item = Address> {
     names.iter().filter_map(move |name| {

@@ -29,6 +29,7 @@ pub use cache::{Answer, CacheLimits};
 pub use counters::{Counted, Counters, Failure};
 pub use details::{Compose, Details, K8sContainer, Pod, Recommended, Runtime, Service, Swarm};
 pub use directory::Directory;
+pub use find::runtimes;
 pub use id::ContainerId;
 pub use image::Reference;
-pub use settings::{Choice, Limits, Settings};
+pub use settings::{Choice, Limits, Settings, root_of_host};

@@ -1,6 +1,6 @@
 //! Which runtimes are asked, and within which limits.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -70,6 +70,12 @@ impl Default for Settings {
             seed: 0,
         }
     }
+}
+
+/// Pid 1's root, if convis may look there: from inside a container, the sockets of runtimes are below it.
+pub fn root_of_host(proc_root: &Path) -> PathBuf {
+    let root = proc_root.join("1/root");
+    if root.join("run").is_dir() { root } else { PathBuf::from("/") }
 }
 
 /// Times and sizes of asking.

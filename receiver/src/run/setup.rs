@@ -1,7 +1,7 @@
 //! What capturing starts with.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tokio::net::TcpListener;
 
@@ -58,19 +58,12 @@ fn directory(options: &Containers) -> Directory {
         choice: options.runtime,
         docker_hosts: options.docker_host.clone(),
         cri_endpoints: options.cri_endpoint.clone(),
-        // From inside a container, the host's sockets are below pid 1's root.
-        root: root_of_host(Path::new(PROC)),
+        root: container::root_of_host(Path::new(PROC)),
         runtime_dir: settings::environment("XDG_RUNTIME_DIR").map(Into::into),
         labels: options.labels.clone(),
         seed: boot_now() ^ u64::from(std::process::id()),
         ..container::Settings::default()
     })
-}
-
-/// Pid 1's root, if convis may look there.
-fn root_of_host(proc_root: &Path) -> PathBuf {
-    let root = proc_root.join("1/root");
-    if root.join("run").is_dir() { root } else { PathBuf::from("/") }
 }
 
 /// An address that the user chose must work; the default one may be taken by another convis.
