@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
-use convis_exporters::model::{Connection, PeerNetwork};
+use convis_exporters::model::{Connection, PeerNetwork, Role};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
@@ -162,12 +162,14 @@ impl Ends {
         }
     }
 
-    /// Whether it is worth waiting for the other end of a connection.
-    pub(super) fn may_be_here(&self, peer: SocketAddr) -> bool {
-        match self.addresses.get(&peer.ip()) {
+    /// Whether it is worth waiting for the other end of a connection. Who connects to a public address may mean this host by
+    /// it; who is connected to has seen such a client before.
+    pub(super) fn may_be_here(&self, connection: &Connection) -> bool {
+        let peer = connection.peer.ip();
+        match self.addresses.get(&peer) {
             Some(Whose::Ours) => true,
             Some(Whose::Foreign(times)) => *times < FOREIGN_AFTER,
-            None => PeerNetwork::of(peer.ip()) != PeerNetwork::Public,
+            None => connection.role == Some(Role::Client) || PeerNetwork::of(peer) != PeerNetwork::Public,
         }
     }
 

@@ -120,8 +120,8 @@ impl Tracker {
     /// Tells an event and counts it, at once or when it is known who is concerned.
     pub(super) fn emit(&mut self, end: &Rc<End>, counts: Counts, event: Option<(u64, Detail)>, now: Now) {
         let worth_waiting = !matches!(event, Some((_, Detail::Updated { .. } | Detail::Failed { .. })));
-        let peer = end.connection.get().peer;
-        let wants_peer = worth_waiting && end.peer().is_none() && self.ends.may_be_here(peer);
+        let may_be_here = self.ends.may_be_here(&end.connection.get());
+        let wants_peer = worth_waiting && end.peer().is_none() && may_be_here;
         let item = Item { end: Rc::clone(end), counts, event, since: now, wants_peer };
         if !wants_peer {
             self.translate(end, now.ns);

@@ -159,18 +159,23 @@ fn what_is_over_is_forgotten() {
 }
 
 /// Scenario: addresses of this host, of others, and unknown ones.
-/// Guarantees: only what may be here is waited for; a private address is given up after a few attempts, until it shows up.
+/// Guarantees: only what may be here is waited for: a server of any address, which may be one of this host, a client of a
+/// private one; they are given up after a few attempts, until they show up.
 #[test]
 fn foreign_addresses_are_learned() {
     let mut ends = Ends::default();
-    let [public, private] = ["93.184.216.34:443", "10.1.1.1:80"].map(|address| address.parse().unwrap());
-    assert!(!ends.may_be_here(public) && ends.may_be_here(private));
-    for _ in 0..FOREIGN_AFTER {
-        assert!(ends.may_be_here(private));
-        ends.not_here(private);
+    let of = |role, peer: &str| end(role, "10.0.0.1:9", peer, 1, 1).connection.get();
+    assert!(!ends.may_be_here(&of(Role::Server, "93.184.216.34:443")));
+    assert!(ends.may_be_here(&of(Role::Server, "10.1.1.1:443")));
+    for address in ["93.184.216.34:443", "10.1.1.1:80"] {
+        let connection = of(Role::Client, address);
+        for _ in 0..FOREIGN_AFTER {
+            assert!(ends.may_be_here(&connection));
+            ends.not_here(connection.peer);
+        }
+        assert!(!ends.may_be_here(&connection));
+        added(&mut ends, end(Role::Server, address, "10.1.1.2:9", 1, 1));
+        ends.not_here(connection.peer);
+        assert!(ends.may_be_here(&connection));
     }
-    assert!(!ends.may_be_here(private));
-    added(&mut ends, end(Role::Server, "10.1.1.1:80", "10.1.1.2:9", 1, 1));
-    ends.not_here(private);
-    assert!(ends.may_be_here(private));
 }
