@@ -14,6 +14,7 @@ pub mod actors;
 pub mod cache;
 pub mod clock;
 pub mod collector;
+pub mod containers;
 pub mod convis;
 pub mod ends;
 pub mod event;

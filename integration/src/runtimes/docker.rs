@@ -2,13 +2,14 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use super::rootfs;
 use super::scratch::Scratch;
 use crate::clock::{poll, wait_for};
+use crate::namespace::Namespace;
 use crate::process::{Ask, Process, exists};
 
 const START: Duration = Duration::from_mins(1);
@@ -23,10 +24,13 @@ pub enum Kind {
     Podman,
 }
 
-/// A daemon without a network.
+/// A daemon, by default one that gives containers no network.
 pub struct Docker {
     kind: Kind,
+    /// The network namespace that is the host's to it; there it has a bridge and filters of its own.
+    network: Option<PathBuf>,
     daemon: Option<Process>,
+    was_killed: bool,
     scratch: Scratch,
 }
 
@@ -48,7 +52,16 @@ impl Docker {
 
     /// Starts one and gives it the image `localhost:5000/box:v1`.
     pub fn start(kind: Kind) -> Self {
-        let mut docker = Self { kind, daemon: None, scratch: Scratch::new() };
+        Self::begin(kind, None)
+    }
+
+    /// As [`Docker::start`], in a network namespace, where containers get a network.
+    pub fn start_in(kind: Kind, network: &Namespace) -> Self {
+        Self::begin(kind, Some(network.path()))
+    }
+
+    fn begin(kind: Kind, network: Option<PathBuf>) -> Self {
+        let mut docker = Self { kind, network, daemon: None, was_killed: false, scratch: Scratch::new() };
         docker.resume();
         let layer = rootfs::archive(docker.scratch.path());
         docker.docker(&["import", layer.to_str().expect("a plain path"), "localhost:5000/box:v1"]);
@@ -58,27 +71,18 @@ impl Docker {
     /// Starts the daemon, again if it was stopped.
     pub fn resume(&mut self) {
         let folder = self.scratch.path().to_str().expect("a plain path").to_owned();
+        let command = self.enter(match self.kind {
+            Kind::Docker => "dockerd",
+            Kind::Podman => "podman",
+        });
         let command = match self.kind {
-            Kind::Docker => {
-                let mut command = Command::new("dockerd");
-                command.args(["-H", &format!("unix://{folder}/d.sock"), "-p", &format!("{folder}/pid")]);
-                command.args([
-                    "--data-root",
-                    &format!("{folder}/root"),
-                    "--exec-root",
-                    &format!("{folder}/exec"),
-                ]);
-                // Nothing outside of the folder is touched.
-                command.args(["--bridge", "none", "--iptables=false", "--ip6tables=false", "--config-file"]);
-                fs::write(format!("{folder}/daemon.json"), "{}").expect("a file");
-                command.arg(format!("{folder}/daemon.json"));
-                command
-            }
-            Kind::Podman => podman(&folder),
+            Kind::Docker => dockerd(command, &folder, self.network.is_some()),
+            Kind::Podman => podman(command, &folder),
         };
         self.daemon = Some(Process::start("container daemon", command));
         let up = poll(START, || self.try_docker(&["version"]).ok());
-        assert!(up.is_some(), "no daemon: {}", self.daemon.as_ref().map(Process::stderr).unwrap_or_default());
+        let complaint = self.daemon.as_ref().map(Process::stderr).unwrap_or_default();
+        assert!(up.is_some() || std::thread::panicking(), "no daemon: {complaint}");
     }
 
     /// Stops the daemon.
@@ -92,6 +96,24 @@ impl Docker {
                 daemon.stderr()
             );
         }
+    }
+
+    /// Kills the daemon; containers go on.
+    pub fn kill(&mut self) {
+        let mut daemon = self.daemon.take().expect("it runs");
+        daemon.ask(Ask::Kill);
+        daemon.wait(STOP);
+        self.was_killed = true;
+    }
+
+    /// The process of the daemon.
+    pub fn pid(&self) -> u32 {
+        self.daemon.as_ref().expect("it runs").pid()
+    }
+
+    /// A folder that is gone with it.
+    pub fn folder(&self) -> &Path {
+        self.scratch.path()
     }
 
     /// Its socket.
@@ -112,14 +134,26 @@ impl Docker {
         self.try_docker(arguments).unwrap_or_else(|error| panic!("docker {arguments:?}: {error}"))
     }
 
+    /// The `docker` command, still without its arguments.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new("docker");
+        command.arg("-H").arg(format!("unix://{}", self.socket().display()));
+        command.env("DOCKER_CONFIG", self.scratch.path());
+        command
+    }
+
+    /// A command that runs in its host's network.
+    fn enter(&self, program: &str) -> Command {
+        let Some(network) = &self.network else {
+            return Command::new(program);
+        };
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net={}", network.display())).arg(program);
+        command
+    }
+
     fn try_docker(&self, arguments: &[&str]) -> Result<String, String> {
-        let host = format!("unix://{}", self.socket().display());
-        let output = Command::new("docker")
-            .args(["-H", &host])
-            .args(arguments)
-            .env("DOCKER_CONFIG", self.scratch.path())
-            .output()
-            .map_err(|error| error.to_string())?;
+        let output = self.command().args(arguments).output().map_err(|error| error.to_string())?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
         if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
     }
@@ -127,6 +161,10 @@ impl Docker {
 
 impl Drop for Docker {
     fn drop(&mut self) {
+        if self.was_killed && self.daemon.is_none() {
+            // Only the daemon can remove what it has started.
+            self.resume();
+        }
         if self.daemon.is_some() {
             let left = self.try_docker(&["ps", "-aq"]).unwrap_or_default();
             for id in left.split_whitespace() {
@@ -147,11 +185,23 @@ impl Drop for Docker {
     }
 }
 
-fn podman(folder: &str) -> Command {
+fn dockerd(mut command: Command, folder: &str, has_network: bool) -> Command {
+    command.args(["-H", &format!("unix://{folder}/d.sock"), "-p", &format!("{folder}/pid")]);
+    command.args(["--data-root", &format!("{folder}/root"), "--exec-root", &format!("{folder}/exec")]);
+    // Containers go on without it.
+    command.args(["--live-restore", "--config-file", &format!("{folder}/daemon.json")]);
+    fs::write(format!("{folder}/daemon.json"), "{}").expect("a file");
+    if !has_network {
+        // Nothing outside of the folder is touched.
+        command.args(["--bridge", "none", "--iptables=false", "--ip6tables=false"]);
+    }
+    command
+}
+
+fn podman(mut command: Command, folder: &str) -> Command {
     // Containers get no more than this test has.
     let containers = "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n";
     fs::write(format!("{folder}/containers.conf"), containers).expect("a file");
-    let mut command = Command::new("podman");
     command.env("CONTAINERS_CONF", format!("{folder}/containers.conf"));
     command.args(["--root", &format!("{folder}/root"), "--runroot", &format!("{folder}/run")]);
     command.args(["--tmpdir", &format!("{folder}/tmp"), "--runtime", "/usr/sbin/runc"]);

@@ -1,4 +1,5 @@
-//! The file system and the image of every container: a static busybox.
+//! The file system and the image of every container: a static busybox, and the libraries of the traffic tool, which is
+//! mounted.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -7,6 +8,8 @@ use std::process::Command;
 
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
+
+use crate::process::built;
 
 const BUSYBOX: &str = "/bin/busybox";
 
@@ -23,6 +26,11 @@ pub(super) fn archive(folder: &Path) -> PathBuf {
     fs::copy(BUSYBOX, root.join("bin/busybox")).expect("busybox can be copied");
     for name in ["sh", "sleep"] {
         symlink("busybox", root.join("bin").join(name)).expect("a link");
+    }
+    for library in libraries(&built("traffic")) {
+        let copy = root.join(library.strip_prefix("/").expect("an absolute path"));
+        fs::create_dir_all(copy.parent().expect("a folder")).expect("a folder");
+        fs::copy(&library, copy).expect("the library can be copied");
     }
     let archive = folder.join("layer.tar");
     tar(&root, &archive, &["."]);
@@ -48,6 +56,14 @@ pub(super) fn image(folder: &Path, layer: &Path, name: &str) -> (PathBuf, String
     let image = place.path().with_extension("image.tar");
     tar(place.path(), &image, &["manifest.json", "config.json", "layer.tar"]);
     (image, id)
+}
+
+/// What a program is linked with, where it looks for it; nothing if it is static.
+fn libraries(program: &Path) -> Vec<PathBuf> {
+    let output = Command::new("ldd").arg(program).output().expect("ldd runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let words = text.lines().flat_map(str::split_whitespace);
+    words.filter(|word| word.starts_with('/')).map(PathBuf::from).collect()
 }
 
 fn digest(bytes: &[u8]) -> String {

@@ -14,13 +14,14 @@ use crate::clock::unix_nanos;
 use crate::truth::Side;
 
 pub(super) fn run(options: &Connect) -> Result<(), String> {
-    let witness = Witness::new(Side::Client, options.count)?;
+    let witness = Witness::new(Side::Client, options.count, &options.proc_root)?;
     let next_source = AtomicUsize::new(0);
     let worker = || {
         while witness.takes_one() {
             let turn = next_source.fetch_add(1, Ordering::Relaxed);
             let source = options.from.get(turn % options.from.len().max(1)).copied();
             one_connection(options, source, &witness)?;
+            thread::sleep(options.every);
         }
         Ok(())
     };

@@ -30,6 +30,10 @@ pub struct Exchange {
     pub linger0: bool,
     /// Pause of who closes first, before the close.
     pub hold: Duration,
+    /// Writes that what is sent is spread over; 0 for as few as possible.
+    pub pieces: u64,
+    /// Pause after each of them.
+    pub pause: Duration,
 }
 
 impl Default for Exchange {
@@ -41,6 +45,8 @@ impl Default for Exchange {
             half_close: false,
             linger0: false,
             hold: Duration::ZERO,
+            pieces: 0,
+            pause: Duration::ZERO,
         }
     }
 }
@@ -59,6 +65,8 @@ impl Exchange {
             ("--expect", self.expect.to_string()),
             ("--close-first", self.first.to_string()),
             ("--hold-ms", self.hold.as_millis().to_string()),
+            ("--pieces", self.pieces.to_string()),
+            ("--pause-ms", self.pause.as_millis().to_string()),
         ];
         let mut words: Vec<String> =
             settings.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect();
@@ -111,7 +119,7 @@ fn move_bytes(stream: &TcpStream, plan: &Exchange, is_first: bool) -> Moved {
     let half_close = is_first && plan.half_close;
     let to_read = if is_first && !half_close { Some(plan.expect) } else { None };
     let write = || {
-        let (written, mut result) = write_bytes(stream, plan.send);
+        let (written, mut result) = write_in_pieces(stream, plan);
         let half_closed = half_close.then(unix_nanos);
         if half_close {
             result = result.and(stream.shutdown(Shutdown::Write));
@@ -129,6 +137,20 @@ fn move_bytes(stream: &TcpStream, plan: &Exchange, is_first: bool) -> Moved {
         })
     };
     Moved { written, read, half_closed, result: sending.and(receiving) }
+}
+
+fn write_in_pieces(stream: &TcpStream, plan: &Exchange) -> (u64, io::Result<()>) {
+    let pieces = plan.pieces.max(1);
+    let mut written = 0;
+    for piece in 1..=pieces {
+        let (count, result) = write_bytes(stream, plan.send * piece / pieces - written);
+        written += count;
+        if result.is_err() {
+            return (written, result);
+        }
+        thread::sleep(plan.pause);
+    }
+    (written, Ok(()))
 }
 
 fn write_bytes(mut stream: &TcpStream, wanted: u64) -> (u64, io::Result<()>) {

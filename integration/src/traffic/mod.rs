@@ -2,7 +2,10 @@
 //!
 //! ```text
 //! traffic serve   --listen 127.0.0.1:0 --count 1 [--workers 1] EXCHANGE
-//! traffic connect --to 127.0.0.1:80    --count 1 [--parallel 1] [--from ADDR:PORT]... EXCHANGE
+//! traffic connect --to 127.0.0.1:80    --count 1 [--parallel 1] [--from ADDR:PORT]... [--every-ms N] EXCHANGE
+//!
+//! --proc DIR     both report their process ids as the procfs there has them, such as the host's
+//! --every-ms N   pause after each connection
 //!
 //! EXCHANGE, the same on both ends but for --send and --expect, which change places:
 //!   --send BYTES --expect BYTES     both directions move at the same time
@@ -10,6 +13,7 @@
 //!   --half-close                    who closes first ends its direction once all is written, and reads on
 //!   --linger0                       who closes first resets instead
 //!   --hold-ms N                     pause before the close of who closes first
+//!   --pieces N --pause-ms N         what is sent goes in so many pieces, with a pause after each
 //! ```
 //!
 //! The first line of a server is `{"listening": "ADDR:PORT"}`; then, from both, one [`Report`] per connection as

@@ -1,16 +1,20 @@
 //! The command line of the traffic tool.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use super::exchange::Exchange;
+
+const PROC: &str = "/proc";
 
 /// `traffic serve`
 pub(super) struct Serve {
     pub(super) listen: SocketAddr,
     pub(super) count: usize,
     pub(super) workers: usize,
+    pub(super) proc_root: PathBuf,
     pub(super) exchange: Exchange,
 }
 
@@ -20,6 +24,8 @@ pub(super) struct Connect {
     pub(super) from: Vec<SocketAddr>,
     pub(super) count: usize,
     pub(super) parallel: usize,
+    pub(super) every: Duration,
+    pub(super) proc_root: PathBuf,
     pub(super) exchange: Exchange,
 }
 
@@ -28,6 +34,7 @@ pub(super) fn parse_serve(arguments: &[String]) -> Result<Serve, String> {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         count: 1,
         workers: 1,
+        proc_root: PROC.into(),
         exchange: Exchange::default(),
     };
     let mut words = Words(arguments.iter());
@@ -36,6 +43,7 @@ pub(super) fn parse_serve(arguments: &[String]) -> Result<Serve, String> {
             "--listen" => serve.listen = words.value(flag)?,
             "--count" => serve.count = words.value(flag)?,
             "--workers" => serve.workers = words.value(flag)?,
+            "--proc" => serve.proc_root = words.value(flag)?,
             _ => words.exchange(flag, &mut serve.exchange)?,
         }
     }
@@ -44,6 +52,7 @@ pub(super) fn parse_serve(arguments: &[String]) -> Result<Serve, String> {
 
 pub(super) fn parse_connect(arguments: &[String]) -> Result<Connect, String> {
     let (mut to, mut from, mut count, mut parallel) = (None, Vec::new(), 1, 1);
+    let (mut every, mut proc_root) = (Duration::ZERO, PROC.into());
     let mut exchange = Exchange::default();
     let mut words = Words(arguments.iter());
     while let Some(flag) = words.flag() {
@@ -52,11 +61,13 @@ pub(super) fn parse_connect(arguments: &[String]) -> Result<Connect, String> {
             "--from" => from.push(words.value(flag)?),
             "--count" => count = words.value(flag)?,
             "--parallel" => parallel = words.value(flag)?,
+            "--every-ms" => every = Duration::from_millis(words.value(flag)?),
+            "--proc" => proc_root = words.value(flag)?,
             _ => words.exchange(flag, &mut exchange)?,
         }
     }
     let to = to.ok_or("--to is missing")?;
-    Ok(Connect { to, from, count, parallel, exchange })
+    Ok(Connect { to, from, count, parallel, every, proc_root, exchange })
 }
 
 struct Words<'a>(std::slice::Iter<'a, String>);
@@ -79,6 +90,8 @@ impl<'a> Words<'a> {
             "--half-close" => exchange.half_close = true,
             "--linger0" => exchange.linger0 = true,
             "--hold-ms" => exchange.hold = Duration::from_millis(self.value(flag)?),
+            "--pieces" => exchange.pieces = self.value(flag)?,
+            "--pause-ms" => exchange.pause = Duration::from_millis(self.value(flag)?),
             other => return Err(format!("unknown flag {other}")),
         }
         Ok(())

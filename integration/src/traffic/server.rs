@@ -19,7 +19,7 @@ const BACKLOG: i32 = 4096;
 pub(super) fn run(options: &Serve) -> Result<(), String> {
     let listener =
         listen(options.listen).map_err(|error| format!("listen on {}: {error}", options.listen))?;
-    let witness = Witness::new(Side::Server, options.count)?;
+    let witness = Witness::new(Side::Server, options.count, &options.proc_root)?;
     let address = listener.local_addr().map_err(|error| format!("getsockname: {error}"))?;
     witness.print(&json!({ "listening": address.to_string() }))?;
     witness.flush()?;

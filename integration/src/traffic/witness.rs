@@ -2,7 +2,7 @@
 
 use std::io::{self, BufWriter, Stdout, Write};
 use std::net::SocketAddr;
-use std::os::unix::process::parent_id;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -14,6 +14,8 @@ use crate::truth::{Report, Side};
 /// Shared by the threads of one traffic process: hands out the connections to make, takes the reports.
 pub(super) struct Witness {
     side: Side,
+    pid: u32,
+    parent_pid: u32,
     executable: String,
     left: AtomicUsize,
     lines: Mutex<BufWriter<Stdout>>,
@@ -28,11 +30,15 @@ pub(super) struct Opening {
 }
 
 impl Witness {
-    pub(super) fn new(side: Side, connections: usize) -> Result<Self, String> {
+    /// Process ids are those of the procfs at `proc_root`.
+    pub(super) fn new(side: Side, connections: usize, proc_root: &Path) -> Result<Self, String> {
+        let (pid, parent_pid) = process_ids(proc_root)?;
         let executable =
             std::fs::read_link("/proc/self/exe").map_err(|error| format!("/proc/self/exe: {error}"))?;
         Ok(Self {
             side,
+            pid,
+            parent_pid,
             executable: executable.to_string_lossy().into_owned(),
             left: AtomicUsize::new(connections),
             lines: Mutex::new(BufWriter::new(io::stdout())),
@@ -47,8 +53,8 @@ impl Witness {
     pub(super) fn report(&self, opening: &Opening, done: &Done) -> Result<(), String> {
         let report = Report {
             side: self.side,
-            pid: std::process::id(),
-            parent_pid: parent_id(),
+            pid: self.pid,
+            parent_pid: self.parent_pid,
             executable: self.executable.clone(),
             local: opening.local,
             peer: opening.peer,
@@ -73,6 +79,17 @@ impl Witness {
         let mut lines = self.lines.lock().expect("no thread panics while printing");
         lines.flush().map_err(|error| format!("stdout: {error}"))
     }
+}
+
+/// This process's id and its parent's.
+fn process_ids(proc_root: &Path) -> Result<(u32, u32), String> {
+    let file = proc_root.join("self/stat");
+    let text = std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let (pid, rest) = text.split_once(' ').unwrap_or_default();
+    // The name before the state may hold blanks and brackets.
+    let (_, rest) = rest.rsplit_once(") ").unwrap_or_default();
+    let parent = rest.split(' ').nth(1).and_then(|parent| parent.parse().ok());
+    pid.parse().ok().zip(parent).ok_or_else(|| format!("{}: {text:?}", file.display()))
 }
 
 fn error_name(error: &io::Error) -> String {

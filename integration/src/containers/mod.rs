@@ -1,0 +1,11 @@
+//! Traffic between containers, and the names that convis must give both ends of it.
+
+mod host;
+mod names;
+mod player;
+mod proxied;
+
+pub use host::Host;
+pub use names::{Container, Named, check_both, check_peers};
+pub use player::{Part, Player};
+pub use proxied::Proxied;

@@ -1,0 +1,121 @@
+//! What both ends of a connection must be called.
+
+use serde_json::Value;
+
+use crate::actors::canonical;
+use crate::ends::{self, End};
+use crate::event::Event;
+use crate::truth::{Report, Side};
+
+/// Opened and closed.
+const OF_AN_END: usize = 2;
+
+/// A container, as its own runtime knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Container {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its image, without the tag.
+    pub image: String,
+}
+
+/// A process with all its connections, and where it ran.
+#[derive(Debug, Clone)]
+pub struct Named {
+    /// One for each connection.
+    pub reports: Vec<Report>,
+    /// `None` for the host itself.
+    pub container: Option<Container>,
+}
+
+/// One end and who it belongs to.
+#[derive(Clone, Copy)]
+struct Party<'a> {
+    report: &'a Report,
+    container: Option<&'a Container>,
+}
+
+impl Named {
+    fn parties(&self) -> impl Iterator<Item = Party<'_>> {
+        self.reports.iter().map(|report| Party { report, container: self.container.as_ref() })
+    }
+}
+
+/// Checks both ends of every connection of a client, all with these servers: who they are, who the other one is, and all
+/// that holds for a connection that ends in an orderly way. Returns how many events these were.
+pub fn check_both(events: &[Event], client: &Named, servers: &[&Named]) -> usize {
+    let mut count = 0;
+    for near in client.parties() {
+        let here = |far: &Party<'_>| canonical(far.report.peer) == canonical(near.report.local);
+        let far = servers.iter().flat_map(|server| server.parties()).find(here);
+        let far = far.unwrap_or_else(|| panic!("no server reports {:?}", near.report));
+        for (own, other) in [(near, far), (far, near)] {
+            let end = ends::find(events, own.report);
+            ends::check(&end, own.report, other.report);
+            check_names(&end, own, other);
+            count += OF_AN_END;
+        }
+    }
+    count
+}
+
+/// As [`check_both`], of one end alone whose times and bytes nobody reported.
+pub fn check_peers(events: &[Event], own: &Named, other: &Named) {
+    let [own, other] = [own, other].map(|named| {
+        let mut parties = named.parties();
+        let first = parties.next().expect("one connection");
+        assert!(parties.next().is_none(), "one connection: {named:?}");
+        first
+    });
+    let end = ends::find(events, own.report);
+    for event in [&end.opened, &end.closed] {
+        ends::check_owner(event, own.report);
+        ends::check_addresses(event, own.report);
+    }
+    check_names(&end, own, other);
+}
+
+fn check_names(end: &End, own: Party<'_>, other: Party<'_>) {
+    for event in [&end.opened, &end.closed] {
+        check_container(event, "", own.container);
+        check_container(event, "convis.peer.", other.container);
+        let is = |key: &str, value: Value| assert_eq!(*event.get(key), value, "{key} of {event:#?}");
+        is("convis.peer.process.pid", other.report.pid.into());
+        is("convis.peer.process.executable.name", other.report.executable_name().into());
+        if let Some(container) = own.container {
+            is("service.name", container.name.clone().into());
+            is("container.runtime.name", "docker".into());
+        }
+        if let Some(container) = other.container {
+            is("service.peer.name", container.name.clone().into());
+        }
+        check_translation(event, own.report, other.report);
+    }
+}
+
+/// Where the other end really is, if that is not where it seems to be. What stands for the client is not the server's
+/// business.
+fn check_translation(event: &Event, own: &Report, other: &Report) {
+    let real = canonical(other.local);
+    if own.side == Side::Client && real != canonical(own.peer) {
+        assert_eq!(event.address("convis.nat.peer"), real, "{event:#?}");
+    } else {
+        assert_eq!(event.try_get("convis.nat.peer.address"), None, "{event:#?}");
+    }
+}
+
+/// The container's names under this prefix, or none of them.
+pub(super) fn check_container(event: &Event, prefix: &str, container: Option<&Container>) {
+    let expected =
+        |of: fn(&Container) -> &String| container.map(|container| Value::from(of(container).as_str()));
+    for (key, value) in [
+        ("container.id", expected(|container| &container.id)),
+        ("container.name", expected(|container| &container.name)),
+        ("container.image.name", expected(|container| &container.image)),
+    ] {
+        let key = format!("{prefix}{key}");
+        assert_eq!(event.try_get(&key), value.as_ref(), "{key} of {event:#?}, in {container:?}");
+    }
+}

@@ -1,0 +1,162 @@
+//! The names of both ends of connections from, to and between containers, against what their runtimes say.
+#![expect(clippy::expect_used, reason = "what does not go as planned fails the test, with its message")]
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use convis_integration::actors::free_port;
+use convis_integration::containers::{Host, Named, Part, Player, Proxied, check_both, check_peers};
+use convis_integration::convis::Convis;
+use convis_integration::event::Event;
+use convis_integration::runtimes::Kind;
+use convis_integration::traffic::Exchange;
+use convis_integration::{need, turns};
+
+/// One end's opened and closed.
+const OF_AN_END: usize = 2;
+const OF_A_CONNECTION: usize = 2 * OF_AN_END;
+const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// Where a process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// On the host.
+    Host,
+    /// In a container of this name, on the host's bridge.
+    Bridge(&'static str),
+    /// In a container of this name, in the host's network.
+    Unbridged(&'static str),
+}
+
+impl Place {
+    fn play(self, host: &Host, options: &[&str], part: &Part) -> Player {
+        match self {
+            Self::Host => host.process(part),
+            Self::Bridge(name) => host.container(name, options, part),
+            Self::Unbridged(name) => host.container(name, &["--network", "host"], part),
+        }
+    }
+
+    /// Where others reach it.
+    fn address(self, host: &Host) -> IpAddr {
+        match self {
+            Self::Bridge(name) => host.address_of(name),
+            _ => Host::ADDRESS,
+        }
+    }
+}
+
+/// Little is said, and the connection is over.
+fn short() -> Exchange {
+    Exchange { send: 5, expect: 7, ..Exchange::default() }
+}
+
+fn serve(listen: &str, port: u16) -> Part {
+    let at = SocketAddr::new(listen.parse().expect("an address"), port);
+    Part::serve(at, 1, &short().mirrored())
+}
+
+fn connect(to: IpAddr, port: u16, exchange: &Exchange) -> Part {
+    Part::connect(SocketAddr::new(to, port), 1, Duration::ZERO, exchange)
+}
+
+/// The events at this server port, once there are as many as said; panics if there are more.
+fn events(convis: &Convis, port: u16, count: usize) -> Vec<Event> {
+    let events = convis.wait_for_events(port, count);
+    assert_eq!(events.len(), count, "at port {port}: {events:#?}");
+    events
+}
+
+/// Scenario: short connections between containers and processes of their host: over the host's bridge, to a socket that
+/// listens for IPv6 as well, through the host's own network.
+/// Guarantees: both ends' events name both containers, or none where there is none, and both processes.
+#[test]
+fn both_ends_are_named() {
+    let host = need!(Host::start(Kind::Docker));
+    let _turn = turns::together();
+    let convis = Convis::start(&host.arguments());
+    for (client, server, listen) in [
+        (Place::Bridge("near"), Place::Bridge("far"), "0.0.0.0"),
+        (Place::Bridge("near-4"), Place::Bridge("far-6"), "::"),
+        (Place::Bridge("inner"), Place::Host, "0.0.0.0"),
+        (Place::Host, Place::Bridge("reached"), "0.0.0.0"),
+        (Place::Unbridged("beside"), Place::Unbridged("besides"), "0.0.0.0"),
+        (Place::Unbridged("outer"), Place::Bridge("inside"), "0.0.0.0"),
+        (Place::Bridge("insider"), Place::Unbridged("outside"), "::"),
+    ] {
+        let port = free_port();
+        let mut serving = server.play(&host, &[], &serve(listen, port));
+        serving.listening();
+        let client = client.play(&host, &[], &connect(server.address(&host), port, &short())).finish();
+        let events = events(&convis, port, OF_A_CONNECTION);
+        assert_eq!(check_both(&events, &client, &[&serving.finish()]), OF_A_CONNECTION);
+    }
+}
+
+/// A server in a container whose port the host publishes.
+struct Published {
+    server: Player,
+    inner: u16,
+    outer: u16,
+}
+
+impl Published {
+    fn start(host: &Host, name: &'static str) -> Self {
+        let (inner, outer) = (free_port(), free_port());
+        let mut server =
+            Place::Bridge(name).play(host, &["-p", &format!("{outer}:{inner}")], &serve("0.0.0.0", inner));
+        server.listening();
+        Self { server, inner, outer }
+    }
+}
+
+/// Scenario: clients reach a published port through docker-proxy: a process of the host by 127.0.0.1, a container by the
+/// address of its host.
+/// Guarantees: two connections, whose ends name each other: the client and docker-proxy, docker-proxy and the container.
+#[test]
+fn a_proxy_in_between_is_named() {
+    let host = need!(Host::start(Kind::Docker));
+    let _turn = turns::together();
+    let convis = Convis::start(&host.arguments());
+    for (client, reach, name) in
+        [(Place::Host, LOCALHOST, "published"), (Place::Bridge("neighbour"), Host::ADDRESS, "published-too")]
+    {
+        let Published { server, inner, outer } = Published::start(&host, name);
+        let proxy = Proxied::find(outer);
+        let client = client.play(&host, &[], &connect(reach, outer, &short())).finish();
+        let server = server.finish();
+        let [near, far] = proxy.between(&client, &server);
+        let outer = events(&convis, outer, OF_A_CONNECTION);
+        let inner = events(&convis, inner, OF_A_CONNECTION);
+        for (events, own, other) in [
+            (&outer, &client, &near),
+            (&outer, &near, &client),
+            (&inner, &far, &server),
+            (&inner, &server, &far),
+        ] {
+            check_peers(events, own, other);
+        }
+    }
+}
+
+/// Scenario: a process in the host's network, on the host or in a container, reaches a published port by the host's own
+/// address, which the kernel translates.
+/// Guarantees: one connection, whose ends name each other; the client's events say where the server really is.
+#[test]
+fn ends_name_each_other_through_translation() {
+    let host = need!(Host::start(Kind::Docker));
+    let _turn = turns::together();
+    let convis = Convis::start(&host.arguments());
+    // Connection tracking of a network that is not the machine's own is found through a process that is there.
+    let held = Exchange { hold: Duration::from_secs(1), ..short() };
+    for (client, name) in [(Place::Host, "published"), (Place::Unbridged("beside"), "published-too")] {
+        let Published { server, inner, outer } = Published::start(&host, name);
+        let client: Named = client.play(&host, &[], &connect(Host::ADDRESS, outer, &held)).finish();
+        let server = server.finish();
+        let mut events = [outer, inner].map(|port| events(&convis, port, OF_AN_END)).concat();
+        events.sort_by_key(|event| event.timestamp);
+        assert_eq!(check_both(&events, &client, &[&server]), OF_A_CONNECTION);
+        let real = client.reports[0].peer;
+        assert_ne!(real, server.reports[0].local, "it is translated");
+    }
+}
