@@ -2,11 +2,11 @@
 //!
 //! Its output goes to files, so a slow reader never holds it up.
 
-use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -19,7 +19,7 @@ pub struct Process {
     name: String,
     child: Child,
     folder: TempDir,
-    read_to: Cell<usize>,
+    read_to: AtomicUsize,
 }
 
 /// What a child is asked for.
@@ -50,7 +50,7 @@ impl Process {
             .unwrap_or_else(|error| {
                 panic!("{name}: {} does not start: {error}", command.get_program().display())
             });
-        Self { name: name.to_owned(), child, folder, read_to: Cell::new(0) }
+        Self { name: name.to_owned(), child, folder, read_to: AtomicUsize::new(0) }
     }
 
     /// Its process id.
@@ -75,9 +75,10 @@ impl Process {
 
     /// The whole lines it printed since the last call.
     pub fn new_lines(&self) -> Vec<String> {
-        let text = read_from(&self.stdout_path(), self.read_to.get());
+        let before = self.read_to.load(Ordering::Relaxed);
+        let text = read_from(&self.stdout_path(), before);
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
-        self.read_to.set(self.read_to.get() + whole);
+        self.read_to.store(before + whole, Ordering::Relaxed);
         text[..whole].lines().map(str::to_owned).collect()
     }
 

@@ -1,7 +1,10 @@
 //! The names of both ends of connections from, to and between containers, against what their runtimes say.
 #![expect(clippy::expect_used, reason = "what does not go as planned fails the test, with its message")]
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use convis_integration::actors::free_port;
@@ -15,6 +18,7 @@ use convis_integration::{need, turns};
 /// One end's opened and closed.
 const OF_AN_END: usize = 2;
 const OF_A_CONNECTION: usize = 2 * OF_AN_END;
+const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// Where a process is.
@@ -159,4 +163,62 @@ fn ends_name_each_other_through_translation() {
         let real = client.reports[0].peer;
         assert_ne!(real, server.reports[0].local, "it is translated");
     }
+}
+
+const CROWD: usize = 200;
+const AT_A_TIME: usize = 4;
+
+/// A container for each, at most [`AT_A_TIME`] at once; each connects, writes some bytes and is removed.
+fn crowd(host: &Host, to: SocketAddr) -> Vec<Named> {
+    let next = AtomicUsize::new(0);
+    let run = || {
+        let mut done = Vec::new();
+        while let number @ 0..CROWD = next.fetch_add(1, Ordering::Relaxed) {
+            let part = connect(to.ip(), to.port(), &short());
+            done.push(host.container(&format!("one-of-many-{number}"), &["--rm"], &part).finish());
+        }
+        done
+    };
+    thread::scope(|scope| {
+        let runs: Vec<_> = (0..AT_A_TIME).map(|_| scope.spawn(run)).collect();
+        runs.into_iter().flat_map(|run| run.join().expect("every container does its part")).collect()
+    })
+}
+
+/// Scenario: two hundred containers, each there for one short connection.
+/// Guarantees: every event has the right container, at its own end and at the other; none is without its names.
+#[test]
+fn containers_that_live_milliseconds_are_named() {
+    let host = need!(Host::start(Kind::Docker));
+    let _turn = turns::alone();
+    let convis = Convis::start(&host.arguments());
+    let port = free_port();
+    let all = Part::serve(SocketAddr::new(ANY, port), CROWD, &short().mirrored());
+    let mut server = host.container("server", &[], &all);
+    server.listening();
+    let clients = crowd(&host, SocketAddr::new(host.address_of("server"), port));
+    let server = server.finish();
+    let events = events(&convis, port, CROWD * OF_A_CONNECTION);
+    for client in &clients {
+        assert_eq!(check_both(&events, client, &[&server]), OF_A_CONNECTION);
+    }
+    let ids: BTreeSet<_> = clients.iter().filter_map(|client| Some(&client.container.as_ref()?.id)).collect();
+    assert_eq!(ids.len(), CROWD, "each is a container of its own");
+    let counted = unnamed(&convis);
+    let stopped = convis.stop();
+    // Of other containers of this machine, which another daemon has started, there may be some.
+    let found: Vec<_> = stopped.events.iter().filter(|event| is_unnamed(event)).collect();
+    assert_eq!(counted, found.len(), "{found:#?}");
+}
+
+/// Whether it shows the id of its container alone.
+fn is_unnamed(event: &Event) -> bool {
+    event.resource.contains_key("container.id") && !event.resource.contains_key("container.name")
+}
+
+/// How many events went out without the names of their container.
+fn unnamed(convis: &Convis) -> usize {
+    let unnamed = convis.ledger().sum("convis_events_unnamed_total", &[]);
+    // A count.
+    unnamed.expect("it is counted").to_string().parse().expect("a whole number")
 }

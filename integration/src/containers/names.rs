@@ -7,6 +7,8 @@ use crate::ends::{self, End};
 use crate::event::Event;
 use crate::truth::{Report, Side};
 
+/// Between what a process reads from its clock and what the kernel does.
+const SLACK_NANOS: u64 = 100_000_000;
 /// Opened and closed.
 const OF_AN_END: usize = 2;
 
@@ -48,17 +50,32 @@ impl Named {
 pub fn check_both(events: &[Event], client: &Named, servers: &[&Named]) -> usize {
     let mut count = 0;
     for near in client.parties() {
-        let here = |far: &Party<'_>| canonical(far.report.peer) == canonical(near.report.local);
-        let far = servers.iter().flat_map(|server| server.parties()).find(here);
-        let far = far.unwrap_or_else(|| panic!("no server reports {:?}", near.report));
+        let far = other_end(near, servers);
+        let events = during(events, near.report, far.report);
         for (own, other) in [(near, far), (far, near)] {
-            let end = ends::find(events, own.report);
+            let end = ends::find(&events, own.report);
             ends::check(&end, own.report, other.report);
             check_names(&end, own, other);
             count += OF_AN_END;
         }
     }
     count
+}
+
+/// The server's end of a client's. New containers get addresses of removed ones, and take the same ports: of those ends it
+/// is the one of that time.
+fn other_end<'a>(near: Party<'_>, servers: &[&'a Named]) -> Party<'a> {
+    let is_mirrored = |far: &Party<'_>| canonical(far.report.peer) == canonical(near.report.local);
+    let found = servers.iter().flat_map(|server| server.parties()).filter(is_mirrored);
+    let nearest = found.min_by_key(|far| far.report.started.abs_diff(near.report.started));
+    nearest.unwrap_or_else(|| panic!("no server reports {:?}", near.report))
+}
+
+/// What happened while the connection lasted.
+fn during(events: &[Event], one: &Report, other: &Report) -> Vec<Event> {
+    let from = one.started.min(other.started) - SLACK_NANOS;
+    let to = one.ended.max(other.ended) + SLACK_NANOS;
+    events.iter().filter(|event| (from..=to).contains(&event.timestamp)).cloned().collect()
 }
 
 /// As [`check_both`], of one end alone whose times and bytes nobody reported.
