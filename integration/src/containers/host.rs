@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use super::detached::Detached;
 use super::player::{Part, Player};
 use crate::namespace::Namespace;
 use crate::runtimes::{Docker, Kind};
@@ -61,6 +62,12 @@ impl Host {
     /// A process in a new container with this name and these options of `docker run`.
     pub fn container(&self, name: &str, options: &[&str], part: &Part) -> Player {
         Player::within(&self.docker, name, options, part)
+    }
+
+    /// A process in a new container with this name that its daemon need not hear of; the program says a first line when it
+    /// is ready.
+    pub fn detached(&self, name: &str, part: &Part) -> Detached {
+        Detached::start(&self.docker, name, part)
     }
 
     /// The address of a container.

@@ -1,11 +1,13 @@
 //! Traffic between containers, and the names that convis must give both ends of it.
 
+mod detached;
 mod host;
 mod names;
 mod player;
 mod proxied;
 
+pub use detached::Detached;
 pub use host::Host;
-pub use names::{Container, Named, check_both, check_peers};
+pub use names::{Container, Named, Names, check_both, check_peers};
 pub use player::{Part, Player};
 pub use proxied::Proxied;

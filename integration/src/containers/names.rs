@@ -17,6 +17,13 @@ const OF_AN_END: usize = 2;
 pub struct Container {
     /// Its id.
     pub id: String,
+    /// What its runtime tells; `None` where it tells nothing.
+    pub names: Option<Names>,
+}
+
+/// What a container is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names {
     /// Its name.
     pub name: String,
     /// Its image, without the tag.
@@ -39,7 +46,22 @@ struct Party<'a> {
     container: Option<&'a Container>,
 }
 
+impl Party<'_> {
+    /// What a service in a container is called.
+    fn service(&self) -> &str {
+        let names = self.container.and_then(|container| container.names.as_ref());
+        names.map_or(self.report.executable_name(), |names| &names.name)
+    }
+}
+
 impl Named {
+    /// As convis must name it where no runtime tells anything.
+    #[must_use]
+    pub fn by_id_alone(mut self) -> Self {
+        self.container = self.container.map(|container| Container { names: None, ..container });
+        self
+    }
+
     fn parties(&self) -> impl Iterator<Item = Party<'_>> {
         self.reports.iter().map(|report| Party { report, container: self.container.as_ref() })
     }
@@ -101,12 +123,12 @@ fn check_names(end: &End, own: Party<'_>, other: Party<'_>) {
         let is = |key: &str, value: Value| assert_eq!(*event.get(key), value, "{key} of {event:#?}");
         is("convis.peer.process.pid", other.report.pid.into());
         is("convis.peer.process.executable.name", other.report.executable_name().into());
-        if let Some(container) = own.container {
-            is("service.name", container.name.clone().into());
+        if own.container.is_some() {
+            is("service.name", own.service().into());
             is("container.runtime.name", "docker".into());
         }
-        if let Some(container) = other.container {
-            is("service.peer.name", container.name.clone().into());
+        if other.container.is_some() {
+            is("service.peer.name", other.service().into());
         }
         check_translation(event, own.report, other.report);
     }
@@ -124,15 +146,15 @@ fn check_translation(event: &Event, own: &Report, other: &Report) {
 }
 
 /// The container's names under this prefix, or none of them.
-pub(super) fn check_container(event: &Event, prefix: &str, container: Option<&Container>) {
-    let expected =
-        |of: fn(&Container) -> &String| container.map(|container| Value::from(of(container).as_str()));
-    for (key, value) in [
-        ("container.id", expected(|container| &container.id)),
-        ("container.name", expected(|container| &container.name)),
-        ("container.image.name", expected(|container| &container.image)),
+fn check_container(event: &Event, prefix: &str, container: Option<&Container>) {
+    let names = container.and_then(|container| container.names.as_ref());
+    for (key, expected) in [
+        ("container.id", container.map(|container| &container.id)),
+        ("container.name", names.map(|names| &names.name)),
+        ("container.image.name", names.map(|names| &names.image)),
     ] {
         let key = format!("{prefix}{key}");
-        assert_eq!(event.try_get(&key), value.as_ref(), "{key} of {event:#?}, in {container:?}");
+        let value = event.try_get(&key).and_then(Value::as_str);
+        assert_eq!(value, expected.map(String::as_str), "{key} of {event:#?}, in {container:?}");
     }
 }

@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::names::{Container, Named};
+use super::names::{Container, Named, Names};
+use crate::clock::wait_for;
 use crate::namespace::Namespace;
 use crate::process::{Process, built};
 use crate::runtimes::Docker;
@@ -21,7 +21,7 @@ const PROGRAM: &str = "/bin/traffic";
 /// Where they find the machine's procfs: a process reads there which id the machine knows it by.
 const PROC: &str = "/machine";
 /// The image of every container, without its tag.
-const IMAGE: &str = "localhost:5000/box";
+pub(super) const IMAGE: &str = "localhost:5000/box";
 
 /// What a process does: words for the traffic tool.
 #[derive(Debug, Clone)]
@@ -45,7 +45,7 @@ impl Part {
         Self(words.iter().map(|word| (*word).to_owned()).chain(exchange.to_arguments()).collect())
     }
 
-    /// All words of a command that plays it in a container.
+    /// The words of a command that plays it in a container.
     pub(super) fn words(&self) -> impl Iterator<Item = &str> {
         [PROGRAM].into_iter().chain(self.0.iter().map(String::as_str)).chain(["--proc", PROC])
     }
@@ -54,8 +54,6 @@ impl Part {
 /// A process that plays its part.
 pub struct Player {
     process: Process,
-    /// Where its lines are, if they are not its output.
-    lines: Option<PathBuf>,
     container: Option<Container>,
 }
 
@@ -63,7 +61,7 @@ impl Player {
     pub(super) fn on(network: &Namespace, part: &Part) -> Self {
         let mut command = Command::new("nsenter");
         command.arg(format!("--net={}", network.path().display())).arg(built("traffic")).args(&part.0);
-        Self { process: Process::start("traffic", command), lines: None, container: None }
+        Self { process: Process::start("traffic", command), container: None }
     }
 
     pub(super) fn within(docker: &Docker, name: &str, options: &[&str], part: &Part) -> Self {
@@ -72,16 +70,13 @@ impl Player {
         command.args(["run", "--name", name, "--cidfile"]).arg(&id_file).args(mounts()).args(options);
         command.arg(format!("{IMAGE}:v1")).args(part.words());
         let mut process = Process::start("docker run", command);
-        let id = crate::clock::wait_for("the id of a container", PATIENCE, || {
+        let id = wait_for("the id of a container", PATIENCE, || {
             let ended = process.ended();
             assert!(ended.is_none_or(|status| status.success()), "docker run {name}: {}", process.stderr());
             fs::read_to_string(&id_file).ok().filter(|id| !id.is_empty())
         });
-        Self {
-            process,
-            lines: None,
-            container: Some(Container { id, name: name.to_owned(), image: IMAGE.to_owned() }),
-        }
+        let names = Names { name: name.to_owned(), image: IMAGE.to_owned() };
+        Self { process, container: Some(Container { id, names: Some(names) }) }
     }
 
     /// Where it listens, once it does.
@@ -100,15 +95,12 @@ impl Player {
     pub fn finish(mut self) -> Named {
         let status = self.process.wait(PATIENCE);
         assert!(status.success(), "traffic: {status}: {}", self.process.stderr());
-        let text = match &self.lines {
-            Some(file) => fs::read_to_string(file).expect("the lines"),
-            None => self.process.stdout(),
-        };
+        let text = self.process.stdout();
         Named { reports: text.lines().filter_map(Report::from_json).collect(), container: self.container }
     }
 }
 
-fn mounts() -> [String; 4] {
+pub(super) fn mounts() -> [String; 4] {
     let program = format!("{}:{PROGRAM}:ro", built("traffic").display());
     ["-v".into(), program, "-v".into(), format!("/proc:{PROC}:ro")]
 }
