@@ -73,13 +73,19 @@ impl Port {
         }
     }
 
-    /// Lets time pass; who asks meanwhile gets this answer.
-    pub(super) async fn pause(&mut self, time: Duration, vote: &Vote) {
-        let end = Instant::now() + time;
+    /// Lets time pass; who asks meanwhile gets this answer. That is `sure` only so long: the first question after it ends the
+    /// pause, and stays open.
+    pub(super) async fn pause(&mut self, time: Duration, vote: &Vote, sure: Duration) {
+        let began = Instant::now();
         loop {
             tokio::select! {
-                () = sleep_until(end) => return,
-                id = self.next_ask() => self.answer(id, vote.clone()).await,
+                () = sleep_until(began + time) => return,
+                id = self.next_ask() => {
+                    if began.elapsed() >= sure {
+                        return;
+                    }
+                    self.answer(id, vote.clone()).await;
+                }
             }
         }
     }

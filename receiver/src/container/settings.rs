@@ -91,6 +91,8 @@ pub struct Limits {
     pub find_interval: Duration,
     /// Waits after failures.
     pub retry: RetryPolicy,
+    /// So long it is taken for granted that nobody listens where nobody did.
+    pub look_again: Duration,
     /// A session that lasted so long is followed by the next one at once.
     pub lasting: Duration,
 }
@@ -103,6 +105,7 @@ impl Default for Limits {
             list_interval: Duration::from_secs(1),
             find_interval: Duration::from_secs(15),
             retry: RetryPolicy { max: Duration::from_mins(1), ..RetryPolicy::default() },
+            look_again: Duration::from_millis(200),
             lasting: Duration::from_secs(10),
         }
     }

@@ -312,6 +312,29 @@ async fn follows_a_restart() {
     assert_eq!(events.len(), 1, "{events:?}");
 }
 
+/// Scenario: nobody listens for long, while containers are asked for all the time; then the daemon is there again.
+/// Guarantees: whoever is asked for then is named at once; until then the socket is tried now and again, no more.
+#[tokio::test(start_paused = true)]
+async fn a_question_finds_a_daemon_that_is_back() {
+    let place = Place::new();
+    drop(place.bind());
+    let directory = Directory::start(settings(&place));
+    pass(&directory, Duration::from_mins(10)).await;
+    let tried = || directory.counters().snapshot().failed(Failure::Connect);
+    let before = tried();
+    for number in 100..200 {
+        directory.ask(&id(number));
+        pass(&directory, Duration::from_millis(50)).await;
+    }
+    assert!((5..=25).contains(&(tried() - before)), "in 5 s: {}", tried() - before);
+    pass(&directory, Duration::from_secs(1)).await;
+    let fake = Fake::start(place.bind(), Mood::Good);
+    fake.name(&id(1), "one");
+    let asked = tokio::time::Instant::now();
+    until_named(&directory, &id(1), "one").await;
+    assert!(asked.elapsed() < Duration::from_millis(500), "{:?}", asked.elapsed());
+}
+
 /// Scenario: nothing is there, as on most hosts; then a runtime is installed.
 /// Guarantees: a named one that is missing is unavailable; it is found when it comes.
 #[tokio::test(start_paused = true)]
