@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use convis_integration::actors::free_port;
 use convis_integration::clock::unix_nanos;
-use convis_integration::containers::{Host, Named, Part, Player, Proxied, check_both, check_peers};
+use convis_integration::containers::{Detached, Host, Named, Part, Player, Proxied, check_both, check_peers};
 use convis_integration::convis::Convis;
 use convis_integration::event::Event;
-use convis_integration::runtimes::{Broken, Fault, Kind};
+use convis_integration::namespace::Namespace;
+use convis_integration::runtimes::{Broken, Containerd, Fault, Kind, PodSpec};
 use convis_integration::traffic::Exchange;
 use convis_integration::{need, turns};
 
@@ -203,7 +204,8 @@ fn containers_that_live_milliseconds_are_named() {
     for client in &clients {
         assert_eq!(check_both(&events, client, &[&server]), OF_A_CONNECTION);
     }
-    let ids: BTreeSet<_> = clients.iter().filter_map(|client| Some(&client.container.as_ref()?.id)).collect();
+    let ids: BTreeSet<_> =
+        clients.iter().filter_map(|client| Some(client.container.as_ref()?.id())).collect();
     assert_eq!(ids.len(), CROWD, "each is a container of its own");
     check_unnamed(convis, 0);
 }
@@ -248,7 +250,7 @@ fn names_outlive_the_daemon() {
     host.docker_mut().resume();
     let late = host.container("late", &[], &connect(to.ip(), port, &short())).finish();
     let client = client.finish();
-    let server = server.finish(host.docker());
+    let server = server.finish(count + 1);
 
     let at =
         |from: u64, to: u64| client.reports.iter().filter(|end| (from..to).contains(&end.started)).count();
@@ -303,4 +305,34 @@ const SOON: Duration = Duration::from_secs(3);
 
 fn nanos(time: Duration) -> u64 {
     time.as_nanos().try_into().expect("not that long")
+}
+
+const fn pod<'a>(name: &'a str, namespace: &'a str, uid: &'a str) -> PodSpec<'a> {
+    PodSpec { name, namespace, uid, labels: &[], annotations: &[] }
+}
+
+/// Scenario: a pod connects to a pod over the bridge of their host, another container of it within its own network.
+/// Guarantees: both ends' events name pod, namespace, uid, container, image and service of both.
+#[test]
+fn pods_name_each_other() {
+    need!(Containerd::network_available());
+    let network = need!(Namespace::new());
+    let _turn = turns::together();
+    let mut containerd = Containerd::start_in(&network);
+    let shop = pod("cart-7f9c-x2", "shop", "5b6a7c3e-0c51-4a39-8d1b-0f4d7d9f2c11");
+    let data = pod("db-0", "data", "0e8f1a2b-3c4d-4e5f-8a9b-1c2d3e4f5a6b");
+    let [near, far] = [shop, data].map(|spec| containerd.run_pod(spec));
+    let socket = format!("unix://{}", containerd.socket().display());
+    let convis = Convis::start(&["--container-runtime", "cri", "--cri-endpoint", &socket]);
+    for (number, (client, server)) in
+        [((&near, shop), (&far, data)), ((&far, data), (&far, data))].into_iter().enumerate()
+    {
+        let port = free_port();
+        let names = ["server", "client"].map(|name| format!("{name}-{number}"));
+        let serving = Detached::in_pod(&containerd, server.0, server.1, &names[0], &serve("0.0.0.0", port));
+        let part = connect(containerd.address_of(server.0), port, &short());
+        let client = Detached::in_pod(&containerd, client.0, client.1, &names[1], &part).finish(1);
+        let events = events(&convis, port, OF_A_CONNECTION);
+        assert_eq!(check_both(&events, &client, &[&serving.finish(1)]), OF_A_CONNECTION);
+    }
 }

@@ -67,7 +67,7 @@ impl Host {
     /// A process in a new container with this name that its daemon need not hear of; the program says a first line when it
     /// is ready.
     pub fn detached(&self, name: &str, part: &Part) -> Detached {
-        Detached::start(&self.docker, name, part)
+        Detached::in_docker(&self.docker, name, part)
     }
 
     /// The address of a container.

@@ -8,6 +8,6 @@ mod proxied;
 
 pub use detached::Detached;
 pub use host::Host;
-pub use names::{Container, Named, Names, check_both, check_peers};
+pub use names::{Container, Named, check_both, check_peers};
 pub use player::{Part, Player};
 pub use proxied::Proxied;

@@ -1,5 +1,7 @@
 //! What both ends of a connection must be called.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use crate::actors::canonical;
@@ -12,22 +14,43 @@ const SLACK_NANOS: u64 = 100_000_000;
 /// Opened and closed.
 const OF_AN_END: usize = 2;
 
+/// What a Resource says of a container, and events of it as a peer.
+const KEYS: [&str; 7] = [
+    "container.id",
+    "container.name",
+    "container.image.name",
+    "k8s.namespace.name",
+    "k8s.pod.name",
+    "k8s.pod.uid",
+    "k8s.container.name",
+];
+
 /// A container, as its own runtime knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Container {
-    /// Its id.
-    pub id: String,
-    /// What its runtime tells; `None` where it tells nothing.
-    pub names: Option<Names>,
+    /// Its runtime.
+    pub runtime: &'static str,
+    /// Name and namespace of the service that it is; `None` where its runtime tells nothing.
+    pub service: Option<(String, Option<String>)>,
+    /// Attributes that say which it is, of [`KEYS`].
+    pub attributes: BTreeMap<&'static str, String>,
 }
 
-/// What a container is called.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Names {
-    /// Its name.
-    pub name: String,
-    /// Its image, without the tag.
-    pub image: String,
+impl Container {
+    /// One of a runtime that only has names for containers and images.
+    pub fn named(runtime: &'static str, id: &str, name: &str, image: &str) -> Self {
+        let attributes = [("container.id", id), ("container.name", name), ("container.image.name", image)];
+        Self {
+            runtime,
+            service: Some((name.to_owned(), None)),
+            attributes: attributes.map(|(key, value)| (key, value.to_owned())).into(),
+        }
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &str {
+        &self.attributes["container.id"]
+    }
 }
 
 /// A process with all its connections, and where it ran.
@@ -47,10 +70,11 @@ struct Party<'a> {
 }
 
 impl Party<'_> {
-    /// What a service in a container is called.
-    fn service(&self) -> &str {
-        let names = self.container.and_then(|container| container.names.as_ref());
-        names.map_or(self.report.executable_name(), |names| &names.name)
+    /// Name and namespace of a service in a container.
+    fn service(&self) -> (Value, Option<Value>) {
+        let service = self.container.and_then(|container| container.service.clone());
+        let (name, namespace) = service.unwrap_or((self.report.executable_name().to_owned(), None));
+        (name.into(), namespace.map(Value::from))
     }
 }
 
@@ -58,7 +82,10 @@ impl Named {
     /// As convis must name it where no runtime tells anything.
     #[must_use]
     pub fn by_id_alone(mut self) -> Self {
-        self.container = self.container.map(|container| Container { names: None, ..container });
+        if let Some(container) = &mut self.container {
+            container.service = None;
+            container.attributes.retain(|key, _| *key == "container.id");
+        }
         self
     }
 
@@ -123,12 +150,12 @@ fn check_names(end: &End, own: Party<'_>, other: Party<'_>) {
         let is = |key: &str, value: Value| assert_eq!(*event.get(key), value, "{key} of {event:#?}");
         is("convis.peer.process.pid", other.report.pid.into());
         is("convis.peer.process.executable.name", other.report.executable_name().into());
-        if own.container.is_some() {
-            is("service.name", own.service().into());
-            is("container.runtime.name", "docker".into());
+        if let Some(container) = own.container {
+            is("container.runtime.name", container.runtime.into());
+            check_service(event, ["service.name", "service.namespace"], own);
         }
         if other.container.is_some() {
-            is("service.peer.name", other.service().into());
+            check_service(event, ["service.peer.name", "service.peer.namespace"], other);
         }
         check_translation(event, own.report, other.report);
     }
@@ -145,16 +172,20 @@ fn check_translation(event: &Event, own: &Report, other: &Report) {
     }
 }
 
-/// The container's names under this prefix, or none of them.
+fn check_service(event: &Event, keys: [&str; 2], party: Party<'_>) {
+    let (name, namespace) = party.service();
+    assert_eq!(
+        keys.map(|key| event.try_get(key)),
+        [Some(&name), namespace.as_ref()],
+        "{keys:?} of {event:#?}"
+    );
+}
+
+/// What says which container it is, under this prefix, or nothing.
 fn check_container(event: &Event, prefix: &str, container: Option<&Container>) {
-    let names = container.and_then(|container| container.names.as_ref());
-    for (key, expected) in [
-        ("container.id", container.map(|container| &container.id)),
-        ("container.name", names.map(|names| &names.name)),
-        ("container.image.name", names.map(|names| &names.image)),
-    ] {
-        let key = format!("{prefix}{key}");
-        let value = event.try_get(&key).and_then(Value::as_str);
-        assert_eq!(value, expected.map(String::as_str), "{key} of {event:#?}, in {container:?}");
+    for key in KEYS {
+        let value = event.try_get(&format!("{prefix}{key}")).and_then(Value::as_str);
+        let expected = container.and_then(|container| container.attributes.get(key)).map(String::as_str);
+        assert_eq!(value, expected, "{prefix}{key} of {event:#?}, in {container:?}");
     }
 }

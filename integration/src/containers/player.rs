@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::names::{Container, Named, Names};
+use super::names::{Container, Named};
 use crate::clock::wait_for;
 use crate::namespace::Namespace;
 use crate::process::{Process, built};
@@ -17,9 +17,9 @@ use crate::truth::Report;
 
 const PATIENCE: Duration = Duration::from_secs(90);
 /// Where containers find the traffic tool.
-const PROGRAM: &str = "/bin/traffic";
+pub(super) const PROGRAM: &str = "/bin/traffic";
 /// Where they find the machine's procfs: a process reads there which id the machine knows it by.
-const PROC: &str = "/machine";
+pub(super) const PROC: &str = "/machine";
 /// The image of every container, without its tag.
 pub(super) const IMAGE: &str = "localhost:5000/box";
 
@@ -75,8 +75,7 @@ impl Player {
             assert!(ended.is_none_or(|status| status.success()), "docker run {name}: {}", process.stderr());
             fs::read_to_string(&id_file).ok().filter(|id| !id.is_empty())
         });
-        let names = Names { name: name.to_owned(), image: IMAGE.to_owned() };
-        Self { process, container: Some(Container { id, names: Some(names) }) }
+        Self { process, container: Some(Container::named(docker.kind().runtime(), &id, name, IMAGE)) }
     }
 
     /// Where it listens, once it does.
@@ -100,7 +99,7 @@ impl Player {
     }
 }
 
-pub(super) fn mounts() -> [String; 4] {
+fn mounts() -> [String; 4] {
     let program = format!("{}:{PROGRAM}:ro", built("traffic").display());
     ["-v".into(), program, "-v".into(), format!("/proc:{PROC}:ro")]
 }

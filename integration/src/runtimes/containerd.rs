@@ -3,31 +3,43 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;
-use std::path::PathBuf;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use prost::Message;
+use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::{Channel, Endpoint};
 use tonic_prost::ProstCodec;
 
+use super::messages::{
+    ContainerConfig, ContainerMetadata, CreateContainerRequest, Id, ImageSpec, LinuxPodSandboxConfig,
+    LinuxSandboxSecurityContext, Mount, NamespaceOption, Nothing, PodSandboxConfig, PodSandboxMetadata,
+    PodSandboxStatusRequest, PodSandboxStatusResponse, RunPodSandboxRequest,
+};
 use super::rootfs;
-use super::scratch::Scratch;
+use super::scratch::{Scratch, enter};
 use crate::clock::{poll, wait_for};
+use crate::namespace::Namespace;
 use crate::process::{Ask, Process, exists};
 
 const START: Duration = Duration::from_mins(1);
 const STOP: Duration = Duration::from_secs(30);
 const PAUSE_IMAGE: &str = "registry.k8s.io/pause:3.6";
-/// The network namespace of the host: no CNI plugin is needed.
+/// A network namespace of the pod's own, and that of the host: no CNI plugin is needed.
+const POD_NETWORK: i32 = 0;
 const HOST_NETWORK: i32 = 2;
+const PLUGINS: &str = "/usr/lib/cni";
 
 /// A running containerd.
 pub struct Containerd {
     runtime: Runtime,
     daemon: Option<Process>,
+    /// The network namespace that is the host's to it; there pods have networks of their own.
+    network: Option<PathBuf>,
     pods: Vec<String>,
     image: String,
     scratch: Scratch,
@@ -60,11 +72,37 @@ impl Containerd {
         rootfs::available()
     }
 
-    /// Starts one and gives it the image `localhost:5000/box:v1`.
+    /// What the machine lacks for pods with networks, if anything.
+    pub fn network_available() -> Result<(), String> {
+        Self::available()?;
+        for plugin in ["bridge", "host-local"] {
+            if !Path::new(PLUGINS).join(plugin).exists() {
+                return Err(format!("needs {PLUGINS}/{plugin}: scripts/install containers"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts one and gives it the image `localhost:5000/box:v1`. Its pods are in the host's network.
     pub fn start() -> Self {
+        Self::begin(None)
+    }
+
+    /// As [`Containerd::start`], in a network namespace, whose pods have networks of their own.
+    pub fn start_in(network: &Namespace) -> Self {
+        Self::begin(Some(network.path()))
+    }
+
+    fn begin(network: Option<PathBuf>) -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let mut containerd =
-            Self { runtime, daemon: None, pods: Vec::new(), image: String::new(), scratch: Scratch::new() };
+        let mut containerd = Self {
+            runtime,
+            daemon: None,
+            network,
+            pods: Vec::new(),
+            image: String::new(),
+            scratch: Scratch::new(),
+        };
         containerd.resume();
         let folder = containerd.scratch.path().to_owned();
         let layer = rootfs::archive(&folder);
@@ -89,19 +127,38 @@ address = "{folder}/c.sock"
 [plugins."io.containerd.grpc.v1.cri"]
 sandbox_image = "{PAUSE_IMAGE}"
 restrict_oom_score_adj = true
+netns_mounts_under_state_dir = true
 [plugins."io.containerd.grpc.v1.cri".cni]
 conf_dir = "{folder}/cni"
+bin_dir = "{PLUGINS}"
 [plugins."io.containerd.internal.v1.opt"]
 path = "{folder}/opt"
 "#
         );
         let file = self.scratch.path().join("config.toml");
         fs::write(&file, config).expect("a file");
-        let mut command = Command::new("containerd");
+        if self.network.is_some() {
+            self.write_network();
+        }
+        let mut command = enter(self.network.as_deref(), "containerd");
         command.arg("--config").arg(file);
         self.daemon = Some(Process::start("containerd", command));
         let up = poll(START, || self.call::<Nothing, Nothing>("Version", Nothing {}).ok());
         assert!(up.is_some(), "no CRI: {}", self.daemon.as_ref().map(Process::stderr).unwrap_or_default());
+    }
+
+    fn write_network(&self) {
+        let folder = self.scratch.path().join("cni");
+        fs::create_dir_all(&folder).expect("a folder");
+        let bridge = json!({
+            "type": "bridge", "bridge": "cni0", "isGateway": true,
+            "ipam": {
+                "type": "host-local", "dataDir": self.scratch.path().join("addresses"),
+                "ranges": [[{"subnet": "10.88.77.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}],
+            },
+        });
+        let network = json!({"cniVersion": "0.4.0", "name": "pods", "plugins": [bridge]});
+        fs::write(folder.join("pods.conflist"), network.to_string()).expect("a file");
     }
 
     /// Stops the daemon; containers go on.
@@ -124,14 +181,38 @@ path = "{folder}/opt"
 
     /// Runs a pod; the id of its sandbox.
     pub fn run_pod(&mut self, spec: PodSpec<'_>) -> String {
-        let request = RunPodSandboxRequest { config: Some(sandbox(spec)) };
+        let request = RunPodSandboxRequest { config: Some(self.sandbox(spec)) };
         let answer: Id = self.call("RunPodSandbox", request).expect("a pod");
         self.pods.push(answer.id.clone());
         answer.id
     }
 
-    /// Runs a container in a pod, with the labels that a kubelet gives; its id.
+    /// The address of a pod with a network of its own.
+    pub fn address_of(&self, pod: &str) -> IpAddr {
+        let request = PodSandboxStatusRequest { pod_sandbox_id: pod.into() };
+        let answer: PodSandboxStatusResponse = self.call("PodSandboxStatus", request).expect("a pod");
+        let network = answer.status.and_then(|status| status.network).expect("a network");
+        network.ip.parse().expect("an address")
+    }
+
+    /// Runs a container in a pod, with the labels that a kubelet gives; it sleeps. Its id.
     pub fn run_container(&self, pod: &str, spec: PodSpec<'_>, name: &str, restarts: u32) -> String {
+        self.run_command(pod, spec, (name, restarts), &[], &[])
+    }
+
+    /// As [`Containerd::run_container`], with a command and files of the machine, each with where they are in the container.
+    pub fn run_command(
+        &self,
+        pod: &str,
+        spec: PodSpec<'_>,
+        (name, restarts): (&str, u32),
+        command: &[&str],
+        mounts: &[(&Path, &str)],
+    ) -> String {
+        let mount = |(from, to): &(&Path, &str)| Mount {
+            container_path: (*to).to_owned(),
+            host_path: from.to_str().expect("a plain path").to_owned(),
+        };
         let labels = [
             ("io.kubernetes.container.name", name),
             ("io.kubernetes.pod.name", spec.name),
@@ -142,13 +223,15 @@ path = "{folder}/opt"
             metadata: Some(ContainerMetadata { name: name.into(), attempt: restarts }),
             // As a kubelet asks for it: by its id.
             image: Some(ImageSpec { image: self.image.clone() }),
+            command: command.iter().map(|word| (*word).to_owned()).collect(),
+            mounts: mounts.iter().map(mount).collect(),
             labels: map(&labels),
             annotations: map(&[("io.kubernetes.container.restartCount", &restarts.to_string())]),
         };
         let request = CreateContainerRequest {
             pod_sandbox_id: pod.into(),
             config: Some(config),
-            sandbox_config: Some(sandbox(spec)),
+            sandbox_config: Some(self.sandbox(spec)),
         };
         // The CRI plugin learns of imported images a little later.
         let made = poll(START, || self.call::<_, Id>("CreateContainer", request.clone()).ok());
@@ -215,126 +298,38 @@ impl Containerd {
         let state = self.scratch.path().join("state/io.containerd.runtime.v2.task/k8s.io");
         fs::read_dir(state).is_ok_and(|mut entries| entries.next().is_some())
     }
-}
 
-fn sandbox(spec: PodSpec<'_>) -> PodSandboxConfig {
-    let mut labels = map(spec.labels);
-    labels.extend(map(&[
-        ("io.kubernetes.pod.name", spec.name),
-        ("io.kubernetes.pod.namespace", spec.namespace),
-        ("io.kubernetes.pod.uid", spec.uid),
-    ]));
-    let namespaces = NamespaceOption { network: HOST_NETWORK };
-    let security = LinuxSandboxSecurityContext { namespace_options: Some(namespaces) };
-    PodSandboxConfig {
-        metadata: Some(PodSandboxMetadata {
-            name: spec.name.into(),
-            uid: spec.uid.into(),
-            namespace: spec.namespace.into(),
-        }),
-        labels,
-        annotations: map(spec.annotations),
-        linux: Some(LinuxPodSandboxConfig {
-            cgroup_parent: format!("/kubepods/besteffort/pod{}", spec.uid),
-            security_context: Some(security),
-        }),
+    fn sandbox(&self, spec: PodSpec<'_>) -> PodSandboxConfig {
+        let mut labels = map(spec.labels);
+        labels.extend(map(&[
+            ("io.kubernetes.pod.name", spec.name),
+            ("io.kubernetes.pod.namespace", spec.namespace),
+            ("io.kubernetes.pod.uid", spec.uid),
+        ]));
+        let network = if self.network.is_some() { POD_NETWORK } else { HOST_NETWORK };
+        let namespaces = NamespaceOption { network };
+        let security = LinuxSandboxSecurityContext { namespace_options: Some(namespaces) };
+        PodSandboxConfig {
+            metadata: Some(PodSandboxMetadata {
+                name: spec.name.into(),
+                uid: spec.uid.into(),
+                namespace: spec.namespace.into(),
+            }),
+            labels,
+            annotations: map(spec.annotations),
+            linux: Some(LinuxPodSandboxConfig {
+                cgroup_parent: format!("/kubepods/besteffort/pod{}", spec.uid),
+                security_context: Some(security),
+            }),
+        }
+    }
+
+    /// A folder that is gone with it.
+    pub fn folder(&self) -> &Path {
+        self.scratch.path()
     }
 }
 
 fn map(pairs: &[(&str, &str)]) -> HashMap<String, String> {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Nothing {}
-
-/// Every message whose first field is the id of something.
-#[derive(Clone, PartialEq, Message)]
-struct Id {
-    #[prost(string, tag = "1")]
-    id: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct RunPodSandboxRequest {
-    #[prost(message, optional, tag = "1")]
-    config: Option<PodSandboxConfig>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct PodSandboxConfig {
-    #[prost(message, optional, tag = "1")]
-    metadata: Option<PodSandboxMetadata>,
-    #[prost(map = "string, string", tag = "6")]
-    labels: HashMap<String, String>,
-    #[prost(map = "string, string", tag = "7")]
-    annotations: HashMap<String, String>,
-    #[prost(message, optional, tag = "8")]
-    linux: Option<LinuxPodSandboxConfig>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct PodSandboxMetadata {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(string, tag = "2")]
-    uid: String,
-    #[prost(string, tag = "3")]
-    namespace: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct LinuxPodSandboxConfig {
-    #[prost(string, tag = "1")]
-    cgroup_parent: String,
-    #[prost(message, optional, tag = "2")]
-    security_context: Option<LinuxSandboxSecurityContext>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct LinuxSandboxSecurityContext {
-    #[prost(message, optional, tag = "1")]
-    namespace_options: Option<NamespaceOption>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct NamespaceOption {
-    #[prost(int32, tag = "1")]
-    network: i32,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct CreateContainerRequest {
-    #[prost(string, tag = "1")]
-    pod_sandbox_id: String,
-    #[prost(message, optional, tag = "2")]
-    config: Option<ContainerConfig>,
-    #[prost(message, optional, tag = "3")]
-    sandbox_config: Option<PodSandboxConfig>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct ContainerConfig {
-    #[prost(message, optional, tag = "1")]
-    metadata: Option<ContainerMetadata>,
-    #[prost(message, optional, tag = "2")]
-    image: Option<ImageSpec>,
-    #[prost(map = "string, string", tag = "9")]
-    labels: HashMap<String, String>,
-    #[prost(map = "string, string", tag = "10")]
-    annotations: HashMap<String, String>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct ContainerMetadata {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(uint32, tag = "2")]
-    attempt: u32,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct ImageSpec {
-    #[prost(string, tag = "1")]
-    image: String,
 }

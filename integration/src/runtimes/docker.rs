@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::rootfs;
-use super::scratch::Scratch;
+use super::scratch::{Scratch, enter};
 use crate::clock::{poll, wait_for};
 use crate::namespace::Namespace;
 use crate::process::{Ask, Process, exists};
@@ -24,6 +24,23 @@ pub enum Kind {
     Podman,
 }
 
+impl Kind {
+    /// What convis calls it.
+    pub const fn runtime(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Podman => "podman",
+        }
+    }
+
+    const fn program(self) -> &'static str {
+        match self {
+            Self::Docker => "dockerd",
+            Self::Podman => "podman",
+        }
+    }
+}
+
 /// A daemon, by default one that gives containers no network.
 pub struct Docker {
     kind: Kind,
@@ -38,11 +55,7 @@ impl Docker {
     /// What the machine lacks for it, if anything.
     pub fn available(kind: Kind) -> Result<(), String> {
         crate::need::root()?;
-        let program = match kind {
-            Kind::Docker => "dockerd",
-            Kind::Podman => "podman",
-        };
-        for needed in [program, "docker", "tar", "umount"] {
+        for needed in [kind.program(), "docker", "tar", "umount"] {
             if !exists(OsStr::new(needed)) {
                 return Err(format!("needs {needed}: scripts/install containers"));
             }
@@ -71,10 +84,7 @@ impl Docker {
     /// Starts the daemon, again if it was stopped.
     pub fn resume(&mut self) {
         let folder = self.scratch.path().to_str().expect("a plain path").to_owned();
-        let command = self.enter(match self.kind {
-            Kind::Docker => "dockerd",
-            Kind::Podman => "podman",
-        });
+        let command = enter(self.network.as_deref(), self.kind.program());
         let command = match self.kind {
             Kind::Docker => dockerd(command, &folder, self.network.is_some()),
             Kind::Podman => podman(command, &folder),
@@ -104,6 +114,11 @@ impl Docker {
         daemon.ask(Ask::Kill);
         daemon.wait(STOP);
         self.was_killed = true;
+    }
+
+    /// Which it is.
+    pub const fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// The process of the daemon.
@@ -139,16 +154,6 @@ impl Docker {
         let mut command = Command::new("docker");
         command.arg("-H").arg(format!("unix://{}", self.socket().display()));
         command.env("DOCKER_CONFIG", self.scratch.path());
-        command
-    }
-
-    /// A command that runs in its host's network.
-    fn enter(&self, program: &str) -> Command {
-        let Some(network) = &self.network else {
-            return Command::new(program);
-        };
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net={}", network.display())).arg(program);
         command
     }
 

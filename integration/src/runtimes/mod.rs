@@ -4,6 +4,7 @@ mod asker;
 mod broken;
 mod containerd;
 mod docker;
+mod messages;
 mod rootfs;
 mod scratch;
 

@@ -62,6 +62,16 @@ impl Scratch {
     }
 }
 
+/// A command that runs in this network namespace, if in any.
+pub(super) fn enter(network: Option<&Path>, program: &str) -> Command {
+    let Some(network) = network else {
+        return Command::new(program);
+    };
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--net={}", network.display())).arg(program);
+    command
+}
+
 impl Default for Scratch {
     fn default() -> Self {
         Self::new()
