@@ -170,7 +170,8 @@ impl Cache {
         }
     }
 
-    /// Takes an endpoint's answer, or what it tells unasked. True if whoever asked should ask again.
+    /// Takes an endpoint's answer, or what it tells unasked. True if whoever asked should ask again, be it that they asked
+    /// when nobody could be.
     pub(super) fn vote(&mut self, source: Source, id: &ContainerId, vote: Vote, now: Instant) -> bool {
         let Some(&trust) = self.trust.get(source) else {
             return false;
@@ -180,6 +181,7 @@ impl Cache {
             if let (Vote::Found(details), Trust::System) = (vote, trust) {
                 let state = State::Known { details, source, gone: None };
                 self.insert(id.clone(), Entry { state, used: now, asked: false });
+                return true;
             }
             return false;
         };

@@ -57,7 +57,7 @@ impl Directory {
         directory
     }
 
-    fn new(limits: CacheLimits, news: mpsc::Receiver<News>, counters: Arc<Counters>) -> Self {
+    pub(super) fn new(limits: CacheLimits, news: mpsc::Receiver<News>, counters: Arc<Counters>) -> Self {
         let state = State { cache: Cache::new(limits), endpoints: Vec::new(), news };
         Self { state: RefCell::new(state), counters, finder: None }
     }
@@ -80,8 +80,8 @@ impl Directory {
         answer
     }
 
-    /// Takes in what the runtimes have told since the last call; the containers, among those asked for, of which more or
-    /// something else is known now. Cheap when there is nothing.
+    /// Takes in what the runtimes have told since the last call; the containers of which more or something else is known
+    /// now, new ones too: somebody may have asked before there was a runtime. Cheap when there is nothing.
     pub fn drain(&self) -> Vec<ContainerId> {
         let now = Instant::now();
         let state = &mut *self.state.borrow_mut();

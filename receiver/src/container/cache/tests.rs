@@ -107,13 +107,14 @@ fn a_users_runtime_claims_nothing() {
 }
 
 /// Scenario: a runtime lists what it has, at first and after a restart; somebody asked for some of it.
-/// Guarantees: all is known without a question; who asked is told what changed; what is missing goes after its grace.
+/// Guarantees: all is known without a question; what is new is told, as somebody may have asked when nobody could be, then
+/// what changed of what was asked for; what is missing goes after its grace.
 #[test]
 fn lists_replace_what_was() {
     let (mut cache, now) = cache(&[Trust::System, Trust::System]);
     assert!(cache.ask(&id(1), now).1);
     let list = (1..=3).map(|number| (id(number), named("a"))).collect();
-    assert_eq!(cache.snapshot(0, list, now), [id(1)]);
+    assert_eq!(cache.snapshot(0, list, now), [id(1), id(2), id(3)]);
     assert_eq!(cache.ask(&id(2), now).0, Answer::Known(named("a")));
     let list = vec![(id(1), named("a")), (id(2), named("b"))];
     assert_eq!(cache.snapshot(0, list, now), [id(2)]);
