@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use convis_exporters::model::ResourceBuilder;
+use convis_exporters::model::{Resource, ResourceBuilder};
 
 /// What a runtime tells of a container or, for a pod's pause container, of its pod. Nothing from its environment, its
 /// arguments or its mounts is kept.
@@ -156,6 +156,13 @@ impl Details {
             .or_else(|| self.name.as_deref().map(|name| Service { name, namespace: None }))
     }
 
+    /// Whether both say the same on every Resource. They also have what no Resource shows.
+    pub fn looks_like(&self, other: &Self) -> bool {
+        let shown = |details: &Self| details.describe(Resource::builder()).build();
+        let services = |details| [false, true].map(|recommended| Self::service(details, recommended));
+        self == other || (services(self) == services(other) && shown(self) == shown(other))
+    }
+
     fn attribute(&self, key: &str) -> Option<&str> {
         let (_, value) = self.pod.as_ref()?.attributes.iter().find(|(present, _)| present == key)?;
         Some(value)
@@ -188,7 +195,7 @@ impl Recommended {
 
 #[cfg(test)]
 mod tests {
-    use convis_exporters::model::{Resource, Value};
+    use convis_exporters::model::Value;
 
     use super::*;
 
@@ -225,6 +232,20 @@ mod tests {
         let resource = pause.describe(Resource::builder()).build();
         assert_eq!(resource.text("k8s.namespace.name"), Some("shop"));
         assert_eq!((resource.get("k8s.container.name"), resource.get("container.image.tags")), (None, None));
+    }
+
+    /// Scenario: details that differ in what Resources show, in what names a service on request, and in nothing of these.
+    /// Guarantees: only the last look alike.
+    #[test]
+    fn looks_alike_where_resources_do() {
+        let details = in_a_pod();
+        let like = |other: &Details| details.looks_like(other) && other.looks_like(&details);
+        assert!(like(&details.clone()));
+        let runtime = Runtime { version: Some("2".into()), ..details.runtime.clone() };
+        assert!(like(&Details { runtime, image_id: Some("sha256:00".into()), ..details.clone() }));
+        assert!(!like(&Details { image_tags: vec!["other".into()], ..details.clone() }));
+        let recommended = Recommended { name: Some("other".into()), ..details.recommended.clone() };
+        assert!(!like(&Details { recommended, ..details.clone() }));
     }
 
     /// Scenario: a container with everything that can name its service, taken away one by one.

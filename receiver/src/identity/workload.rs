@@ -80,9 +80,12 @@ impl Workload {
         self.asked.set(false);
         self.awaited_since_ns.set(0);
         let mut known = self.details.borrow_mut();
-        let is_new = details.is_some() && *known != details;
+        let Some(details) = details else {
+            return false;
+        };
+        let is_new = known.as_ref().is_none_or(|known| !known.looks_like(&details));
+        *known = Some(details);
         if is_new {
-            *known = details;
             self.version.set(self.version.get().wrapping_add(1));
         }
         is_new
