@@ -22,7 +22,7 @@ mod labels;
 mod port;
 mod settings;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use address::Address;
 pub use cache::{Answer, CacheLimits};

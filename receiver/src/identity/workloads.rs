@@ -231,3 +231,6 @@ fn has_v1(proc_root: &std::path::Path) -> bool {
     let text = std::fs::read_to_string(proc_root.join("1/cgroup")).unwrap_or_default();
     text.lines().any(|line| !line.starts_with("0::"))
 }
+
+#[cfg(test)]
+mod tests;
