@@ -80,6 +80,8 @@ pub(super) struct Outbox {
     /// Events that went out without the names of their container.
     unnamed: u64,
     peer_patience_ns: u64,
+    /// See [`MOST_WAITING`].
+    pub(super) most_waiting: usize,
 }
 
 impl Outbox {
@@ -92,6 +94,7 @@ impl Outbox {
             nobody: Arc::new(host.describe(Resource::builder()).build()),
             unnamed: 0,
             peer_patience_ns: PEER_PATIENCE_NS,
+            most_waiting: MOST_WAITING,
         }
     }
 
@@ -133,7 +136,7 @@ impl Tracker {
         end.holder.workload.wait(now.ns);
         end.waiting.set(end.waiting.get() + 1);
         self.out.waiting.push_back(item);
-        if self.out.waiting.len() > MOST_WAITING
+        if self.out.waiting.len() > self.out.most_waiting
             && let Some(oldest) = self.out.waiting.pop_front()
         {
             self.release_waiting(oldest);

@@ -1,5 +1,7 @@
 mod listeners;
 mod live;
+mod renewed;
+mod waiting;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +24,14 @@ fn tracker() -> Tracker {
 }
 
 fn tracker_by(mode: ResourceMode) -> Tracker {
+    let mut tracker = waiting_tracker(mode, Workloads::none());
+    // Whatever waits would wait for a later record.
+    tracker.expect_no_more();
+    tracker
+}
+
+/// One that waits for the other ends' records.
+fn waiting_tracker(mode: ResourceMode, workloads: Workloads) -> Tracker {
     let describer = Describer {
         host: Host { name: "h".into(), ..Host::default() },
         users: Users::from_file("/nonexistent"),
@@ -32,14 +42,12 @@ fn tracker_by(mode: ResourceMode) -> Tracker {
     let metrics = Aggregator::new(mode, limits, 1);
     let mut tracker = Tracker::new(
         ProcessTable::new("/nonexistent"),
-        Workloads::none(),
+        workloads,
         Translator::none(),
         metrics,
         describer,
         None,
     );
-    // Whatever waits would wait for a later record.
-    tracker.expect_no_more();
     exec(&mut tracker, SHELL, "curl");
     tracker
 }
