@@ -57,11 +57,24 @@ fn tracker() -> Tracker {
 }
 
 /// Opened and closed records of connections of a few processes.
-fn records() -> Vec<Record> {
+fn records(conn: fn(u64) -> Conn) -> Vec<Record> {
     let opened = (0..CONNECTIONS).map(|id| Record::Opened { time_ns: 2_000, conn: conn(id) });
     let closed =
         (0..CONNECTIONS).map(|id| Record::Closed { time_ns: 9_000, conn: conn(id), totals: totals() });
     opened.chain(closed).collect()
+}
+
+/// One end of a connection whose other end is on this host as well.
+fn local(id: u64) -> Conn {
+    let [client, server] = [[10, 0, 0, 1], [10, 0, 0, 2]]
+        .map(|[a, b, c, d]: [u8; 4]| [u64::from_ne_bytes([a, b, c, d, 0, 0, 0, 0]), 0]);
+    let ports = (10_000 + u16::try_from(id / 2).unwrap(), 443);
+    let is_client = id.is_multiple_of(2);
+    let (local, peer) = if is_client { (client, server) } else { (server, client) };
+    let (local_port, peer_port) = if is_client { ports } else { (ports.1, ports.0) };
+    let role = if is_client { role::CLIENT } else { role::SERVER };
+    let (local_port_be, peer_port_be) = (local_port.to_be(), peer_port.to_be());
+    Conn { local, peer, local_port_be, peer_port_be, role, ..conn(id) }
 }
 
 fn conn(id: u64) -> Conn {
@@ -71,9 +84,9 @@ fn conn(id: u64) -> Conn {
         established_ns: 2_000,
         owner: owner(u32::try_from(id).unwrap() % PROCESSES),
         local: [u64::from_ne_bytes([10, 0, 0, 1, 0, 0, 0, 0]), 0],
-        peer: [u64::from_ne_bytes([10, 0, 0, 2, 0, 0, 0, 0]), 0],
-        local_port_be: 40_000,
-        peer_port_be: 443,
+        peer: [u64::from_ne_bytes([93, 184, 216, 34, 0, 0, 0, 0]), 0],
+        local_port_be: (10_000 + u16::try_from(id).unwrap()).to_be(),
+        peer_port_be: 443_u16.to_be(),
         netns: 1,
         family: AF_INET,
         flags: 0,
@@ -110,16 +123,19 @@ fn living() -> Totals {
     Totals { old_state: 1, ..totals() }
 }
 
-/// Identity, metrics and the event of each record.
-#[divan::bench]
-fn apply(bencher: divan::Bencher<'_, '_>) {
+/// Identity, metrics and the event of each record, with the peer on another host or on this one.
+#[divan::bench(args = [conn as fn(u64) -> Conn, local])]
+fn apply(bencher: divan::Bencher<'_, '_>, conn: fn(u64) -> Conn) {
     let clock = Clock::ahead(1_000_000);
-    bencher.counter(ItemsCount::new(2 * CONNECTIONS)).with_inputs(|| (tracker(), records())).bench_values(
+    let setup = || (tracker(), records(conn));
+    bencher.counter(ItemsCount::new(2 * CONNECTIONS)).with_inputs(setup).bench_values(
         |(mut tracker, records)| {
             for record in records {
                 tracker.apply(record, clock, 0);
             }
-            tracker
+            tracker.settle(clock, 0);
+            let events = tracker.take_events();
+            (tracker, events)
         },
     );
 }

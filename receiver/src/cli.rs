@@ -122,11 +122,11 @@ pub struct Containers {
     /// Where a CRI runtime (containerd, CRI-O) listens, repeatable: `unix:///PATH` [default: wherever a socket is found]
     #[arg(long, value_name = "URL", value_parser = Address::cri)]
     pub cri_endpoint: Vec<Address>,
-    /// Time that an event may wait for the names of its container; then it goes out with the container's id
+    /// Time that an event may wait for the names of its container, and of its peer's; then it goes out with ids alone
     #[arg(id = "container_wait", long = "container-wait", value_name = "TIME", value_parser = parse_duration,
           default_value = "2s")]
     pub wait: Duration,
-    /// Labels of containers and pods that become attributes, by comma
+    /// Labels that become attributes, by comma: `container.label.KEY` of containers, `k8s.pod.label.KEY` of pods
     #[arg(id = "container_labels", long = "container-labels", value_name = "KEYS", value_delimiter = ',')]
     pub labels: Vec<String>,
     /// Let the labels app.kubernetes.io/instance and app.kubernetes.io/name name services

@@ -22,7 +22,7 @@ pub enum Fatal {
     /// The process may not do what capturing needs.
     #[error(
         "not permitted to capture: {missing} missing; run it with sudo, or grant them once: \
-         sudo setcap cap_bpf,cap_perfmon,cap_sys_ptrace,cap_dac_read_search+ep $(command -v convis)"
+         sudo setcap cap_bpf,cap_perfmon,cap_sys_ptrace,cap_dac_read_search,cap_net_admin+ep $(command -v convis)"
     )]
     NotPermitted {
         /// The capabilities, joined by `and`.

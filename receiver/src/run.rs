@@ -15,6 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::cli::Run;
 use crate::clock::{Clock, boot_now};
+use crate::container::root_of_host;
 use crate::fatal::Fatal;
 use crate::identity::Host;
 use crate::identity::process::Describer;
@@ -36,6 +37,8 @@ const DRAIN_INTERVAL: Duration = Duration::from_millis(50);
 const LAST_NAMES: Duration = Duration::from_secs(1);
 /// Where the processes of this host are.
 const PROC: &str = "/proc";
+/// What is logged unless `RUST_LOG` says otherwise: convis's own warnings, and errors of its libraries.
+const LOG_FILTER: &str = "error,convis=warn";
 /// Threads for sinks and the admin listener, beside the capture task.
 const WORKERS: usize = 2;
 
@@ -62,8 +65,8 @@ pub fn run(options: &Run) -> Result<(), Fatal> {
 }
 
 fn start_log() {
-    let filter =
-        tracing_subscriber::EnvFilter::try_new(settings::environment("RUST_LOG").unwrap_or_default());
+    let asked = settings::environment("RUST_LOG").filter(|filter| !filter.is_empty());
+    let filter = tracing_subscriber::EnvFilter::try_new(asked.as_deref().unwrap_or(LOG_FILTER));
     let filter = filter.unwrap_or_default();
     // Only a test may have set another one before.
     let _already = tracing_subscriber::fmt()
@@ -93,7 +96,7 @@ async fn capture(options: &Run, resolved: Resolved) -> Result<(), Fatal> {
     let host = Host::detect(Path::new(PROC), &settings::environment, resolved.attributes.everywhere.clone());
     let describer = Describer {
         host: host.clone(),
-        users: Users::from_file("/etc/passwd"),
+        users: Users::from_file(root_of_host(Path::new(PROC)).join("etc/passwd")),
         k8s_labels: options.containers.k8s_labels,
         clock: attached,
     };

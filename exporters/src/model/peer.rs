@@ -41,7 +41,7 @@ impl Peer {
         self.attributes.iter().map(|(key, value)| (*key, value.as_value()))
     }
 
-    /// What people call it: its container's name, else its executable's.
+    /// What people call it: its pod's name, its container's, else its executable's.
     pub(crate) fn display_name(&self) -> Option<&str> {
         let text = |wanted| {
             self.attributes().find_map(|(key, value)| match value {
@@ -49,7 +49,9 @@ impl Peer {
                 _ => None,
             })
         };
-        text("convis.peer.container.name").or_else(|| text("convis.peer.process.executable.name"))
+        ["convis.peer.k8s.pod.name", "convis.peer.container.name", "convis.peer.process.executable.name"]
+            .into_iter()
+            .find_map(text)
     }
 }
 

@@ -156,9 +156,17 @@ impl Details {
             .or_else(|| self.name.as_deref().map(|name| Service { name, namespace: None }))
     }
 
-    /// Whether both say the same on every Resource. They also have what no Resource shows.
+    /// Whether both name the same. What an image's id, a runtime's version or a count of restarts adds is no other name, and
+    /// not every answer has it.
     pub fn looks_like(&self, other: &Self) -> bool {
-        let shown = |details: &Self| details.describe(Resource::builder()).build();
+        let shown = |details: &Self| {
+            let mut names = Self { image_id: None, ..details.clone() };
+            names.runtime.version = None;
+            if let Some(inner) = &mut names.k8s_container {
+                inner.restart_count = None;
+            }
+            names.describe(Resource::builder()).build()
+        };
         let services = |details| [false, true].map(|recommended| Self::service(details, recommended));
         self == other || (services(self) == services(other) && shown(self) == shown(other))
     }
@@ -234,7 +242,7 @@ mod tests {
         assert_eq!((resource.get("k8s.container.name"), resource.get("container.image.tags")), (None, None));
     }
 
-    /// Scenario: details that differ in what Resources show, in what names a service on request, and in nothing of these.
+    /// Scenario: details that differ in names, in what names a service on request, and in nothing of these.
     /// Guarantees: only the last look alike.
     #[test]
     fn looks_alike_where_resources_do() {

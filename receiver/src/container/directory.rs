@@ -62,6 +62,11 @@ impl Directory {
         Self { state: RefCell::new(state), counters, finder: None }
     }
 
+    /// Whether runtimes are looked for at all.
+    pub fn may_find(&self) -> bool {
+        !self.state.borrow().news.is_closed()
+    }
+
     /// What is known of a container. A first question goes to the runtimes; [`Self::drain`] says when to ask again.
     pub fn ask(&self, id: &ContainerId) -> Answer {
         let now = Instant::now();

@@ -1,7 +1,7 @@
 //! Which runtimes this host has.
 
 use std::fs;
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use super::address::Address;
@@ -58,25 +58,30 @@ pub(super) fn find(settings: &Settings) -> Vec<Found> {
         if !wanted {
             continue;
         }
-        let mut add = |address, trust, named| {
-            if !all.iter().any(|other: &Found| other.address == address) {
-                all.push(Found { protocol, address, trust, named });
+        let mut seen = Vec::new();
+        let mut add = |(path, file): (PathBuf, FileId), trust| {
+            if !seen.contains(&file) {
+                seen.push(file);
+                all.push(Found { protocol, address: Address::Unix(path), trust, named: false });
             }
         };
-        for address in named {
-            add(address.clone(), Trust::System, true);
-        }
-        if !named.is_empty() {
-            continue;
-        }
         match protocol {
+            _ if !named.is_empty() => {
+                let as_named = |address: &Address| Found {
+                    protocol,
+                    address: address.clone(),
+                    trust: Trust::System,
+                    named: true,
+                };
+                all.extend(named.iter().map(as_named));
+            }
             Protocol::Docker => {
-                sockets(&settings.root, &DOCKER).for_each(|found| add(found, Trust::System, false));
+                sockets(&settings.root, &DOCKER).for_each(|found| add(found, Trust::System));
                 for folder in user_folders(settings) {
-                    sockets(&folder, &OF_USERS).for_each(|found| add(found, Trust::User, false));
+                    sockets(&folder, &OF_USERS).for_each(|found| add(found, Trust::User));
                 }
             }
-            Protocol::Cri => sockets(&settings.root, &CRI).for_each(|found| add(found, Trust::System, false)),
+            Protocol::Cri => sockets(&settings.root, &CRI).for_each(|found| add(found, Trust::System)),
         }
     }
     all
@@ -91,11 +96,15 @@ pub fn runtimes(settings: &Settings) -> Vec<String> {
     find(settings).into_iter().map(one).collect()
 }
 
-/// The sockets that are there, by their true paths: several names may lead to one.
-fn sockets(folder: &Path, names: &[&str]) -> impl Iterator<Item = Address> {
+/// Device and inode: several names may lead to one socket.
+type FileId = (u64, u64);
+
+/// The sockets that are there. Their paths stay as they are: what `/proc/1/root` leads to has no other name in a container.
+fn sockets(folder: &Path, names: &[&str]) -> impl Iterator<Item = (PathBuf, FileId)> {
     names.iter().filter_map(move |name| {
-        let path = folder.join(name).canonicalize().ok()?;
-        fs::metadata(&path).ok()?.file_type().is_socket().then_some(Address::Unix(path))
+        let path = folder.join(name);
+        let file = fs::metadata(&path).ok().filter(|file| file.file_type().is_socket())?;
+        Some((path, (file.dev(), file.ino())))
     })
 }
 
@@ -122,9 +131,8 @@ mod tests {
     }
 
     fn found(settings: &Settings) -> Vec<(Protocol, String, Trust)> {
-        let root = settings.root.canonicalize().unwrap();
         let short = |address: &Address| match address {
-            Address::Unix(path) => path.strip_prefix(&root).unwrap_or(path).display().to_string(),
+            Address::Unix(path) => path.strip_prefix(&settings.root).unwrap_or(path).display().to_string(),
             Address::Tcp(host) => host.clone(),
         };
         find(settings).iter().map(|one| (one.protocol, short(&one.address), one.trust)).collect()

@@ -72,10 +72,12 @@ impl Default for Settings {
     }
 }
 
-/// Pid 1's root, if convis may look there: from inside a container, the sockets of runtimes are below it.
+/// The root of the host's file system: convis's own or, from inside a container, pid 1's, if convis may look there.
 pub fn root_of_host(proc_root: &Path) -> PathBuf {
-    let root = proc_root.join("1/root");
-    if root.join("run").is_dir() { root } else { PathBuf::from("/") }
+    use std::os::unix::fs::MetadataExt as _;
+    let file = |path: &Path| std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
+    let (own, first) = (PathBuf::from("/"), proc_root.join("1/root"));
+    if first.join("run").is_dir() && file(&first) != file(&own) { first } else { own }
 }
 
 /// Times and sizes of asking.

@@ -19,6 +19,8 @@ const REAP_EVERY_NS: u64 = 30_000_000_000;
 #[derive(Debug)]
 pub struct Workloads {
     proc_root: PathBuf,
+    /// Whether there is anything to find out.
+    sees: bool,
     index: CgroupIndex,
     /// Whether version 1 hierarchies can know more than version 2's.
     has_v1: bool,
@@ -40,24 +42,26 @@ impl Workloads {
     pub fn new(proc_root: impl Into<PathBuf>, directory: Directory, patience: Duration, now_ns: u64) -> Self {
         let proc_root = proc_root.into();
         let host = Rc::new(Workload::new(Place::default()));
+        let may_find = directory.may_find();
         Self {
             index: CgroupIndex::new(Mount::find(&proc_root), now_ns),
             has_v1: has_v1(&proc_root),
             proc_root,
+            sees: true,
             directory,
             by_cgroup: FxHashMap::default(),
             by_key: FxHashMap::from_iter([(Rc::clone(host.key()), Rc::clone(&host))]),
             host,
             asked: Vec::new(),
             patience_ns: u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX),
-            finding_until_ns: now_ns.saturating_add(FINDING_NS),
+            finding_until_ns: if may_find { now_ns.saturating_add(FINDING_NS) } else { 0 },
             reaped_ns: now_ns,
         }
     }
 
     /// Where nothing but the host is known.
     pub fn none() -> Self {
-        Self::new("/nonexistent", Directory::none(), Duration::ZERO, 0)
+        Self { sees: false, ..Self::new("/nonexistent", Directory::none(), Duration::ZERO, 0) }
     }
 
     /// The host outside of any service.
@@ -88,6 +92,9 @@ impl Workloads {
         processes: &ProcessTable,
         now_ns: u64,
     ) -> Rc<Workload> {
+        if !self.sees {
+            return self.host();
+        }
         if let Some((of, workload)) = &*process.workload.borrow()
             && *of == cgroup_id
         {

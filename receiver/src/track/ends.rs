@@ -38,7 +38,7 @@ pub(super) struct End {
     ended_ns: Cell<u64>,
     peer: RefCell<Option<Rc<Link>>>,
     /// What address translation makes of it; not known before it was asked for.
-    translated: Cell<Option<Translated>>,
+    pub(super) translated: Cell<Option<Translated>>,
     pub(super) translation_asked: Cell<bool>,
 }
 
@@ -130,9 +130,8 @@ impl Ends {
         self.link(end);
     }
 
-    /// Address translation gives the client's end other addresses on its way.
-    pub(super) fn translate(&mut self, end: &Rc<End>, translated: Translated) {
-        end.translated.set(Some(translated));
+    /// Takes the other addresses that translation gives to a client's end on its way.
+    pub(super) fn translate(&mut self, end: &Rc<End>) {
         // The server's end may come later: it finds this one as it sees it.
         self.by_tuple.entry(end.tuple()).or_default().push(Rc::clone(end));
         self.link(end);
@@ -160,6 +159,12 @@ impl Ends {
             }
             self.over.pop_front();
         }
+    }
+
+    /// Tuples under which ends are found.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.by_tuple.len()
     }
 
     /// Whether it is worth waiting for the other end of a connection. Who connects to a public address may mean this host by

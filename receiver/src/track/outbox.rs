@@ -127,7 +127,7 @@ impl Tracker {
         let wants_peer = worth_waiting && end.peer().is_none() && may_be_here;
         let item = Item { end: Rc::clone(end), counts, event, since: now, wants_peer };
         if !wants_peer {
-            self.translate(end, now.ns);
+            self.translate(&item, now.ns);
         }
         if end.waiting.get() == 0 && self.is_settled(&item, now.ns) {
             self.release(item);
@@ -154,7 +154,7 @@ impl Tracker {
                 break;
             };
             if item.wants_peer && now_ns.saturating_sub(item.since.ns) >= TRANSLATION_AFTER_NS {
-                self.translate(&item.end, now_ns);
+                self.translate(&item, now_ns);
             }
             if item.end.held_in.get() != pass && self.is_settled(&item, now_ns) {
                 self.release_waiting(item);
@@ -287,7 +287,8 @@ impl Tracker {
     }
 
     /// Asks once what address translation makes of a client's end whose peer is not known.
-    fn translate(&mut self, end: &Rc<End>, now_ns: u64) {
+    fn translate(&mut self, item: &Item, now_ns: u64) {
+        let end = &item.end;
         let connection = end.connection.get();
         if connection.role != Some(Role::Client)
             || end.peer().is_some()
@@ -297,7 +298,11 @@ impl Tracker {
         }
         let pid = end.holder.process.as_ref().map(|process| process.pid);
         if let Some(translated) = self.translator.translated(&connection, pid, now_ns) {
-            self.ends.translate(end, translated);
+            end.translated.set(Some(translated));
+            // An attempt that failed has no other end.
+            if item.counts != Counts::Failure {
+                self.ends.translate(end);
+            }
         }
     }
 }

@@ -342,10 +342,10 @@ fn forgets_what_nobody_holds() {
     assert!(workloads.is_empty());
 }
 
-/// Scenario: the runtime tells of something that no Resource shows: another version of it, another count of restarts.
+/// Scenario: the runtime tells of something that is no name: another version of it, another id of the image.
 /// Guarantees: nothing else is known.
 #[test]
-fn what_is_not_shown_is_no_news() {
+fn what_is_no_name_is_no_news() {
     let (feed, directory) = Feed::new();
     let (mut workloads, of, ..) = container(directory, 1);
     let details = Details { name: Some("web".into()), ..Details::default() };

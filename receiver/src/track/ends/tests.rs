@@ -117,7 +117,8 @@ fn translation_leads_to_the_other_end() {
         if server_first {
             ends.add(&server);
         }
-        ends.translate(&client, translated);
+        client.translated.set(Some(translated));
+        ends.translate(&client);
         if !server_first {
             assert_eq!(client.nat_peer(), Some(translated.server));
             ends.add(&server);
@@ -137,7 +138,8 @@ fn a_published_port_of_ones_own_host() {
     let server = added(&mut ends, end(Role::Server, "172.17.0.2:80", "192.0.2.2:40000", 2, MS));
     let translated =
         Translated { client: "192.0.2.2:40000".parse().unwrap(), server: "172.17.0.2:80".parse().unwrap() };
-    ends.translate(&client, translated);
+    client.translated.set(Some(translated));
+    ends.translate(&client);
     assert_eq!((peer_of(&client), peer_of(&server)), (Some(2), Some(3)));
     assert_eq!((client.nat_peer(), server.nat_peer()), (Some(translated.server), None));
 }
@@ -150,7 +152,8 @@ fn what_is_over_is_forgotten() {
     let client = added(&mut ends, end(Role::Client, "10.0.0.3:40000", "10.96.0.1:80", 3, MS));
     let translated =
         Translated { client: "10.0.0.1:50000".parse().unwrap(), server: "10.0.0.2:8080".parse().unwrap() };
-    ends.translate(&client, translated);
+    client.translated.set(Some(translated));
+    ends.translate(&client);
     ends.end(&client, MS, MS);
     ends.reap(MS + KEEP_NS - 1);
     assert_eq!(ends.by_tuple.len(), 2);

@@ -2,6 +2,7 @@ use convis_exporters::model::MetricBatch;
 
 use super::*;
 use crate::container::testing::Feed;
+use crate::nat::Translated;
 
 const MILLISECOND: u64 = 1_000_000;
 const PATIENCE: u64 = 250 * MILLISECOND;
@@ -33,6 +34,11 @@ fn server_of(id: u64, client: &Conn) -> Conn {
 fn to(id: u64, peer: [u8; 4]) -> Conn {
     let port = u16::try_from(id).unwrap();
     Conn { peer: address_of(peer), local_port_be: port.to_be(), ..client(id) }
+}
+
+/// A connection from this address, at a port of its own.
+fn from(id: u64, peer: [u8; 4]) -> Conn {
+    Conn { role: role::SERVER, flags: flag::ACCEPTED, ..to(id, peer) }
 }
 
 fn open_at(tracker: &mut Tracker, conn: Conn, now_ns: u64) {
@@ -123,7 +129,7 @@ fn waits_for_a_peer_a_bounded_time() {
     assert_eq!((tracker.waiting(), tracker.unnamed()), (0, 0));
 }
 
-/// Scenario: connections to an address in the private networks that is another host's; one to a public address, one that
+/// Scenario: connections to an address in the private networks that is another host's; one from a public address, one that
 /// failed, one to an address of this host where nobody shows either.
 /// Guarantees: the first three wait, later ones do not, until the address turns out to be this host's; nothing waits for what
 /// is not here, or has no other end.
@@ -138,13 +144,13 @@ fn learns_who_is_not_here() {
         assert_eq!(told(&mut tracker, now_ns + PATIENCE), [(id, EventName::Opened)]);
     }
     open_at(&mut tracker, to(4, foreign), 0);
-    open_at(&mut tracker, to(5, [192, 0, 32, 1]), 0);
+    open_at(&mut tracker, from(5, [192, 0, 32, 1]), 0);
     let attempt = Conn { established_ns: 0, ..to(6, [10, 9, 9, 8]) };
     tracker.apply(Record::Failed { time_ns: 4_000, conn: attempt, totals: totals(2, 111) }, CLOCK, 0);
     assert_eq!(tracker.waiting(), 0);
     let events = tracker.take_events();
     assert_eq!(names(&events), [EventName::Opened, EventName::Opened, EventName::Failed]);
-    open_at(&mut tracker, Conn { local: address_of(foreign), ..to(7, [192, 0, 32, 1]) }, 0);
+    open_at(&mut tracker, Conn { local: address_of(foreign), ..from(7, [192, 0, 32, 1]) }, 0);
     for id in 8..=20 {
         open_at(&mut tracker, to(id, foreign), 0);
         assert_eq!(tracker.waiting(), 1, "{id}");
@@ -152,7 +158,7 @@ fn learns_who_is_not_here() {
     }
 }
 
-/// Scenario: one connection opens, moves bytes and ends while its opened record waits; others, to public addresses, come
+/// Scenario: one connection opens, moves bytes and ends while its opened record waits; others, from public addresses, come
 /// between.
 /// Guarantees: the others do not wait; its own keep their order, although the update alone would not wait.
 #[test]
@@ -160,10 +166,10 @@ fn one_ends_events_keep_their_order() {
     let mut tracker = tracker();
     open_at(&mut tracker, client(1), 0);
     read_at(&mut tracker, client(1), moved(10, 5), MILLISECOND);
-    open_at(&mut tracker, to(2, [192, 0, 32, 1]), MILLISECOND);
+    open_at(&mut tracker, from(2, [192, 0, 32, 1]), MILLISECOND);
     assert_eq!(told(&mut tracker, 2 * MILLISECOND), [(2, EventName::Opened)]);
     close_at(&mut tracker, client(1), moved(20, 5), 100 * MILLISECOND);
-    open_at(&mut tracker, to(3, [192, 0, 32, 1]), 110 * MILLISECOND);
+    open_at(&mut tracker, from(3, [192, 0, 32, 1]), 110 * MILLISECOND);
     assert_eq!(told(&mut tracker, PATIENCE - 1), [(3, EventName::Opened)]);
     assert_eq!(tracker.waiting(), 3);
     let first = told(&mut tracker, PATIENCE);
@@ -232,6 +238,27 @@ fn growth_while_waiting_is_counted_later() {
     assert_eq!(sums(&mut tracker, "convis.tcp.connection.active"), [0]);
 }
 
+/// Scenario: an attempt through a translated address fails; a connection through one opens and ends without its other end.
+/// Guarantees: both events say where it really went; neither is looked for any more afterwards.
+#[test]
+fn what_is_translated_is_forgotten() {
+    let mut tracker = tracker();
+    let real: std::net::SocketAddr = "10.8.8.8:8080".parse().unwrap();
+    tracker.translator.answer = Some(Translated { client: "10.0.0.1:40000".parse().unwrap(), server: real });
+    let attempt = Conn { established_ns: 0, ..client(1) };
+    tracker.apply(Record::Failed { time_ns: 4_000, conn: attempt, totals: totals(2, 111) }, CLOCK, 0);
+    assert_eq!(tracker.ends.len(), 0);
+    open_at(&mut tracker, client(2), 0);
+    close_at(&mut tracker, client(2), moved(1, 1), 0);
+    tracker.settle(CLOCK, PATIENCE);
+    assert_eq!(tracker.ends.len(), 2, "by both of its names");
+    let events = tracker.take_events();
+    assert_eq!(names(&events), [EventName::Failed, EventName::Opened, EventName::Closed]);
+    assert!(events.iter().all(|event| event.nat_peer == Some(real)));
+    tracker.settle(CLOCK, 100 * PATIENCE);
+    assert_eq!(tracker.ends.len(), 0);
+}
+
 /// Scenario: one more waits than may.
 /// Guarantees: the oldest goes out as it is, and is counted; the others still wait.
 #[test]
@@ -260,7 +287,7 @@ fn in_container(feed: &mut Feed, directory: crate::container::Directory) -> Trac
     tracker
 }
 
-/// Scenario: connections of a container whose name is asked for, to public addresses; the name comes before or after the
+/// Scenario: connections of a container whose name is asked for, from public addresses; the name comes before or after the
 /// patience of events.
 /// Guarantees: they wait for it, and no longer than that from the first on; what goes out without it is counted.
 #[test]
@@ -268,17 +295,17 @@ fn waits_for_a_name_a_bounded_time() {
     const SECOND: u64 = 1000 * MILLISECOND;
     let (mut feed, directory) = Feed::new();
     let mut tracker = in_container(&mut feed, directory);
-    open_at(&mut tracker, to(1, [192, 0, 32, 1]), SECOND);
-    open_at(&mut tracker, to(2, [192, 0, 32, 1]), SECOND + 9);
+    open_at(&mut tracker, from(1, [192, 0, 32, 1]), SECOND);
+    open_at(&mut tracker, from(2, [192, 0, 32, 1]), SECOND + 9);
     assert!(told(&mut tracker, 2 * SECOND - 1).is_empty());
     assert_eq!(told(&mut tracker, 2 * SECOND), [(1, EventName::Opened), (2, EventName::Opened)]);
     assert_eq!(tracker.unnamed(), 2);
-    open_at(&mut tracker, to(3, [192, 0, 32, 1]), 3 * SECOND);
+    open_at(&mut tracker, from(3, [192, 0, 32, 1]), 3 * SECOND);
     assert_eq!((tracker.waiting(), tracker.unnamed()), (0, 3), "the patience is the container's");
     feed.name(ID, "web");
-    open_at(&mut tracker, to(4, [192, 0, 32, 1]), 3 * SECOND);
+    open_at(&mut tracker, from(4, [192, 0, 32, 1]), 3 * SECOND);
     tracker.settle(CLOCK, 3 * SECOND);
-    open_at(&mut tracker, to(5, [192, 0, 32, 1]), 3 * SECOND);
+    open_at(&mut tracker, from(5, [192, 0, 32, 1]), 3 * SECOND);
     let events = tracker.take_events();
     let named: Vec<_> =
         events.iter().map(|event| (event.connection.id, event.resource.text("container.name"))).collect();
@@ -288,8 +315,8 @@ fn waits_for_a_name_a_bounded_time() {
 
     let (mut feed, directory) = Feed::new();
     let mut tracker = in_container(&mut feed, directory);
-    open_at(&mut tracker, to(1, [192, 0, 32, 1]), SECOND);
-    close_at(&mut tracker, to(1, [192, 0, 32, 1]), moved(7, 8), SECOND);
+    open_at(&mut tracker, from(1, [192, 0, 32, 1]), SECOND);
+    close_at(&mut tracker, from(1, [192, 0, 32, 1]), moved(7, 8), SECOND);
     feed.name(ID, "web");
     assert_eq!(told(&mut tracker, SECOND + 1), [(1, EventName::Opened), (1, EventName::Closed)]);
     assert_eq!((tracker.unnamed(), tracker.metrics.resources()), (0, 1));
