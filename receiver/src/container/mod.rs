@@ -14,6 +14,8 @@ mod cri;
 mod details;
 mod directory;
 mod docker;
+#[doc(hidden)]
+pub mod doors;
 mod endpoint;
 mod find;
 mod id;

@@ -205,5 +205,21 @@ impl Nat {
     }
 }
 
+/// Where segments come from and go to, in one direction.
+type Direction = (SocketAddr, SocketAddr);
+
+/// What the kernel's answer to the request of this number says, whatever it is: how many connections are tracked, and both
+/// directions of one. Public for a fuzz target.
+#[doc(hidden)]
+pub fn understood(received: &[u8], sequence: u32) -> Option<(Option<u32>, Option<[Direction; 2]>)> {
+    let Ok(Some(netlink::Answer::Message(_, attributes))) = netlink::read(received, sequence) else {
+        return None;
+    };
+    let direction = |tuple: Tuple| (tuple.from, tuple.to);
+    let entry = conntrack::read_entry(&attributes);
+    let entry = entry.map(|(original, reply)| [direction(original), direction(reply)]);
+    Some((conntrack::read_stats(&attributes), entry))
+}
+
 #[cfg(test)]
 mod tests;

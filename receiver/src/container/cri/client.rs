@@ -92,7 +92,7 @@ impl Client {
                 // Gone meanwhile; another container may tell.
                 Err(_) => continue,
             };
-            let named = convert::image(status.image.as_ref()).or_else(|| Reference::parse(&status.image_ref));
+            let named = convert::image_of_status(&status);
             self.images.insert(key.to_owned(), named);
         }
         Ok(())

@@ -3,11 +3,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use prost::Message as _;
+
 use super::super::details::{Details, K8sContainer, Pod, Runtime};
 use super::super::id::ContainerId;
 use super::super::image::Reference;
 use super::super::labels;
-use super::messages::{Container, ImageSpec, PodSandbox, VersionResponse};
+use super::messages::{
+    Container, ContainerStatus, ContainerStatusResponse, ImageSpec, ListContainersResponse,
+    ListPodSandboxResponse, PodSandbox, VersionResponse,
+};
 
 pub(super) fn runtime(version: &VersionResponse) -> Runtime {
     let name = labels::fit(&version.runtime_name).unwrap_or_default();
@@ -19,6 +24,25 @@ pub(super) fn runtime(version: &VersionResponse) -> Runtime {
 pub(super) fn image(spec: Option<&ImageSpec>) -> Option<Reference> {
     let spec = spec?;
     Reference::parse(&spec.user_specified_image).or_else(|| Reference::parse(&spec.image))
+}
+
+/// The same, of what the runtime says of a container whose list has only the id of its image.
+pub(super) fn image_of_status(status: &ContainerStatus) -> Option<Reference> {
+    image(status.image.as_ref()).or_else(|| Reference::parse(&status.image_ref))
+}
+
+/// Any bytes for the answers of a runtime: see [`super::super::doors::cri`].
+pub(in crate::container) fn read(
+    [version, pods, containers, status]: [&[u8]; 4],
+    allowed: &[String],
+) -> Vec<(ContainerId, Arc<Details>)> {
+    let version = VersionResponse::decode(version).unwrap_or_default();
+    let pods = ListPodSandboxResponse::decode(pods).unwrap_or_default();
+    let containers = ListContainersResponse::decode(containers).unwrap_or_default().containers;
+    let status = ContainerStatusResponse::decode(status).unwrap_or_default().status.unwrap_or_default();
+    let image_of =
+        |container: &Container| image(container.image.as_ref()).or_else(|| image_of_status(&status));
+    all(pods.items, &containers, image_of, &runtime(&version), allowed)
 }
 
 /// Pods and their containers. The id of a pod's pause container is that of the pod's sandbox.

@@ -18,6 +18,7 @@ use super::cache::Vote;
 use super::counters::Failure;
 use super::port::{News, Port, request};
 use client::Client;
+pub(super) use convert::read;
 
 /// Talks to the runtime until that fails.
 pub(super) async fn session(port: &mut Port, address: &Address) -> Failure {

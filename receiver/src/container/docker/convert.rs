@@ -37,6 +37,18 @@ pub(super) fn inspected(found: ContainerInspectResponse, runtime: &Runtime, allo
     details(found.name, config.image, found.image.as_deref(), &labels, runtime, allowed)
 }
 
+/// Any answers of a runtime: see [`super::super::doors::docker`].
+pub(in crate::container) fn read(
+    version: SystemVersion,
+    list: Vec<ContainerSummary>,
+    found: ContainerInspectResponse,
+    allowed: &[String],
+) -> (Vec<(ContainerId, Arc<Details>)>, Details) {
+    let runtime = runtime(version);
+    let listed = list.into_iter().filter_map(|line| summary(line, &runtime, allowed)).collect();
+    (listed, inspected(found, &runtime, allowed))
+}
+
 fn details(
     name: Option<String>,
     image: Option<String>,

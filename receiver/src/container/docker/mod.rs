@@ -23,6 +23,7 @@ use super::id::ContainerId;
 use super::port::{News, Port, request};
 use crate::clock::{Clock, boot_now};
 use client::Client;
+pub(super) use convert::read;
 
 /// Requests about single containers that run at one time because somebody asked.
 const MOST_ASKED: usize = 8;

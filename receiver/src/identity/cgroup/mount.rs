@@ -19,17 +19,18 @@ impl Mount {
         ["1", "self"].into_iter().find_map(|process| {
             let process = proc_root.join(process);
             let text = std::fs::read(process.join("mountinfo")).ok()?;
-            let (point, prefix) = widest(&String::from_utf8_lossy(&text))?;
+            let (point, prefix) = Self::widest(&String::from_utf8_lossy(&text))?;
             let directory = process.join("root").join(point.strip_prefix("/").ok()?);
             directory.is_dir().then_some(Self { directory, prefix })
         })
     }
-}
 
-/// Mount point and root of the mount that shows most.
-fn widest(mountinfo: &str) -> Option<(PathBuf, String)> {
-    // Of equals the first one.
-    mountinfo.lines().filter_map(line).min_by_key(|(_, root)| root.len())
+    /// Mount point and root, empty for that of the hierarchy, of the mount that shows most. Public for a fuzz target.
+    #[doc(hidden)]
+    pub fn widest(mountinfo: &str) -> Option<(PathBuf, String)> {
+        // Of equals the first one.
+        mountinfo.lines().filter_map(line).min_by_key(|(_, root)| root.len())
+    }
 }
 
 /// One mount: see `proc_pid_mountinfo(5)`.
@@ -62,12 +63,14 @@ fn plain(field: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const V2: &str = "29 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n";
 
     fn found(text: &str) -> Option<(String, String)> {
-        widest(text).map(|(point, root)| (point.to_str().unwrap().to_owned(), root))
+        Mount::widest(text).map(|(point, root)| (point.to_str().unwrap().to_owned(), root))
     }
 
     /// Scenario: mount tables of a version 2 host, a hybrid, a version 1 host, a container with a part of the hierarchy, one
@@ -107,5 +110,25 @@ mod tests {
         assert!(Mount::find(root.path()).unwrap().directory.starts_with(&own));
         std::fs::create_dir_all(first.join("root/sys/fs/cgroup")).unwrap();
         assert!(Mount::find(root.path()).unwrap().directory.starts_with(&first));
+    }
+
+    proptest! {
+        /// Scenario: any text, and a hierarchy mounted anywhere, written as the kernel does.
+        /// Guarantees: no panic, and what is shown is a path or the root; the mount is found where it is.
+        #[test]
+        fn finds_any_mount(text in "( - cgroup2|[ /.\\\\0-7]|\\PC){0,60}", point in "[^\0]{0,40}") {
+            if let Some((_, prefix)) = Mount::widest(&text) {
+                prop_assert!(prefix.is_empty() || prefix.starts_with('/') && !prefix.starts_with("/../"));
+            }
+            let escape = |byte: u8| match byte {
+                b' ' | b'\t' | b'\n' | b'\\' | b'\r' | 128.. => format!("\\{byte:03o}"),
+                _ => char::from(byte).to_string(),
+            };
+            let escaped: String = point.bytes().map(escape).collect();
+            let text = format!("{text}\n29 23 0:26 / /{escaped} rw - cgroup2 c rw\n");
+            let only = text.lines().next_back().unwrap_or_default();
+            prop_assert_eq!(Mount::widest(only), Some((PathBuf::from(format!("/{point}")), String::new())));
+            prop_assert_eq!(Mount::widest(&text).unwrap().1, "");
+        }
     }
 }

@@ -251,6 +251,25 @@ proptest! {
         }
     }
 
+    /// Scenario: any lines, some of them of what `/proc/<pid>/cgroup` is made of.
+    /// Guarantees: no panic; the path that is chosen stands there, and what it tells is what it tells by itself.
+    #[test]
+    fn chooses_what_is_there(
+        lines in proptest::collection::vec(
+            ("[0-9]{0,2}", "(|memory|name=systemd|cpu,cpuacct|.{0,9})", "[:]{0,2}", proptest::sample::select(TABLE), ".{0,9}"),
+            0..5,
+        ),
+    ) {
+        let line = |(number, controllers, mark, (path, _), rest): (String, String, String, (&str, &str), String)| {
+            format!("{number}:{controllers}{mark}{}{rest}\n", long(path))
+        };
+        let text: String = lines.into_iter().map(line).collect();
+        if let Some((path, place)) = chosen(&text) {
+            prop_assert!(path.starts_with('/') && text.contains(path));
+            prop_assert_eq!(place, Place::of(path));
+        }
+    }
+
     /// Scenario: a container's path below any other path.
     /// Guarantees: the container is the inner one.
     #[test]
