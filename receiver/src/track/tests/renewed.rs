@@ -155,8 +155,25 @@ fn a_rename_moves_all_that_is_open() {
         assert_eq!(names.map(sent), [300, 300, 300, 300], "{mode:?} {last:?}");
         let third = last.iter().find(|(container, ..)| container.as_deref() == Some("third")).unwrap();
         assert_eq!(third.2, unix(4 * SECOND));
-        let host = last.iter().find(|(container, ..)| container.is_none()).unwrap();
-        assert_eq!(host.2, 1);
+        let host: Vec<_> = last.iter().filter(|(container, ..)| container.is_none()).collect();
+        assert_eq!(host, [&unnamed(300), &unnamed(0)], "{mode:?}");
+    }
+}
+
+/// Scenario: after a late name and a collection, another process of the container connects for the first time.
+/// Guarantees: its series start at that collection: what is before was told.
+#[test]
+fn what_begins_later_starts_later() {
+    for mode in MODES {
+        let (feed, mut tracker) = tracker(mode);
+        opened(&mut tracker, client(1, SHELL));
+        tracker.settle(CLOCK, 0);
+        feed.name(ID, "web");
+        tracker.settle(CLOCK, SECOND);
+        tracker.metrics.collect(unix(2 * SECOND));
+        opened(&mut tracker, client(2, NGINX));
+        let batch = tracker.metrics.collect(unix(3 * SECOND));
+        assert_eq!(points(&batch, OPENED), [ENDED, named(1, unix(2 * SECOND))], "{mode:?}");
     }
 }
 
@@ -192,7 +209,8 @@ fn a_containers_executables_are_one_resource() {
     let (feed, mut tracker) = tracker(ResourceMode::Container);
     feed.name(ID, "web");
     tracker.settle(CLOCK, 1);
-    let other = Owner { tgid: 91, start_ns: 96_000_000, ..SSHD };
+    // Of no service.
+    let other = Owner { tgid: 91, start_ns: 96_000_000, cgroup_id: 9, ..SSHD };
     exec(&mut tracker, other, "cron");
     for (id, owner) in (1..).zip([SHELL, NGINX, SSHD, other]) {
         opened(&mut tracker, client(id, owner));
