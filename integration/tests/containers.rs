@@ -8,12 +8,16 @@ use std::thread;
 use std::time::Duration;
 
 use convis_integration::actors::free_port;
-use convis_integration::clock::unix_nanos;
-use convis_integration::containers::{Detached, Host, Named, Part, Player, Proxied, check_both, check_peers};
+use convis_integration::clock::{unix_nanos, wait_for};
+use convis_integration::containers::{
+    Detached, Host, Named, Part, Player, Proxied, Stream, check_both, check_peers, has_value,
+};
 use convis_integration::convis::Convis;
-use convis_integration::event::Event;
+use convis_integration::event::{Event, OPENED};
 use convis_integration::namespace::Namespace;
-use convis_integration::runtimes::{Broken, Containerd, Fault, Kind, PodSpec};
+use convis_integration::oracle::Oracle;
+use convis_integration::otlp::Point;
+use convis_integration::runtimes::{Broken, Containerd, Fault, Gate, Kind, PodSpec};
 use convis_integration::traffic::Exchange;
 use convis_integration::{need, turns};
 
@@ -335,4 +339,96 @@ fn pods_name_each_other() {
         let events = events(&convis, port, OF_A_CONNECTION);
         assert_eq!(check_both(&events, &client, &[&serving.finish(1)]), OF_A_CONNECTION);
     }
+}
+
+const MOVED: u64 = 1_200_000;
+const PATIENCE: Duration = Duration::from_secs(20);
+const IO: &str = "convis.tcp.connection.io";
+const ACTIVE: &str = "convis.tcp.connection.active";
+const CLOSED: &str = "convis.tcp.connection.closed";
+
+/// The points about one end's connections to a port, by request.
+fn points_at(oracle: &Oracle, port: u16, role: &str) -> Vec<Vec<Point>> {
+    let port = port.to_string();
+    let is_wanted = |point: &Point| {
+        point.attribute("server.port").as_deref() == Some(&port)
+            && point.attribute("convis.connection.role").as_deref() == Some(role)
+    };
+    let requests = oracle.requests().into_iter().map(|request| request.points());
+    requests.map(|points| points.into_iter().filter(is_wanted).collect()).collect()
+}
+
+/// Waits for this many points of a metric about one end's connections to a port.
+fn wait_for_points(oracle: &Oracle, (port, role): (u16, &str), metric: &str, count: usize) {
+    wait_for("points", PATIENCE, || {
+        let points = points_at(oracle, port, role).concat();
+        (points.iter().filter(|point| point.metric == metric).count() >= count).then_some(())
+    });
+}
+
+fn to_oracle(oracle: &Oracle) -> [String; 4] {
+    let sink =
+        format!("otlp,endpoint=http://127.0.0.1:{},protocol=grpc,signals=metrics", oracle.ports().grpc);
+    ["--interval".into(), "1s".into(), "--sink".into(), sink]
+}
+
+/// Scenario: a container moves bytes over one connection; its runtime answers late, in the middle of that.
+/// Guarantees: what was counted until then is on a Resource with the container's id alone, which ends; the rest is on one
+/// with its names, from 0; no byte is on both or on none; at every time the connection is open once.
+#[test]
+fn metrics_go_on_with_names_that_come_late() {
+    let host = need!(Host::start(Kind::Docker));
+    let oracle = need!(Oracle::start("none"));
+    let _turn = turns::together();
+    let gate = Gate::before(&host.docker().socket());
+    let runtime = format!("unix://{}", gate.socket().display());
+    let wait = ["--container-runtime", "docker", "--docker-host", &runtime, "--container-wait", "200ms"];
+    let convis = Convis::start(&[&wait.map(str::to_owned)[..], &to_oracle(&oracle)].concat());
+    let port = free_port();
+    let short = Exchange { send: MOVED, expect: 7, ..Exchange::default() };
+    let long = Exchange { pieces: 32, pause: Duration::from_millis(250), ..short.clone() };
+    let mut server = host.process(&Part::serve(SocketAddr::new(ANY, port), 1, &short.mirrored()));
+    server.listening();
+    let client = host.container("mover", &[], &connect(Host::ADDRESS, port, &long));
+    let at = (port, "client");
+    wait_for_points(&oracle, at, ACTIVE, 3);
+    gate.open();
+    let (client, server) = (client.finish(), server.finish());
+    wait_for_points(&oracle, at, CLOSED, 2);
+
+    let requests = points_at(&oracle, port, "client");
+    let moved = Stream::all(requests.iter().flatten(), IO);
+    let mut sent: Vec<_> =
+        moved.iter().filter(|stream| stream.point.attributes["network.io.direction"] == "transmit").collect();
+    sent.sort_by_key(|stream| stream.start);
+    let [before, after] = sent[..] else { panic!("two streams: {sent:#?}") };
+    let id = client.container.as_ref().expect("it is in one").id();
+    for (stream, name) in [(before, None), (after, Some("mover"))] {
+        let resource = |key: &str| stream.point.resource.get(key).and_then(serde_json::Value::as_str);
+        assert_eq!((resource("container.id"), resource("container.name")), (Some(id), name));
+        assert_eq!(resource("service.name"), name.or(Some("traffic")));
+        assert!(stream.values.len() > 2, "{stream:#?}");
+    }
+    assert!(before.is_over && !after.is_over, "{sent:#?}");
+    assert!(before.last() > 0 && after.last() > 0, "{sent:#?}");
+    assert_eq!(before.last() + after.last(), client.reports[0].written, "{sent:#?}");
+    for (number, points) in requests.iter().enumerate() {
+        let active = points.iter().filter(|point| point.metric == ACTIVE && has_value(point));
+        let all: Vec<_> = active.map(Point::integer).collect();
+        let is_over = points.iter().any(|point| point.metric == CLOSED);
+        assert!(all.is_empty() || all.iter().sum::<u64>() == u64::from(!is_over), "{number}: {points:#?}");
+    }
+    for (metric, count) in [("convis.tcp.connection.opened", 1), (CLOSED, 1)] {
+        let streams = Stream::all(requests.iter().flatten(), metric);
+        assert_eq!(streams.iter().map(Stream::last).sum::<u64>(), count, "{streams:#?}");
+    }
+    let events = events(&convis, port, OF_A_CONNECTION);
+    let named = |event: &Event| {
+        event.try_get("container.name").or_else(|| event.try_get("convis.peer.container.name")).cloned()
+    };
+    let names: Vec<_> = events.iter().map(|event| (event.name == OPENED, named(event))).collect();
+    for (is_opened, name) in names {
+        assert_eq!(name, (!is_opened).then(|| "mover".into()), "{events:#?}");
+    }
+    assert_eq!(server.reports[0].read, MOVED);
 }

@@ -5,9 +5,11 @@ mod host;
 mod names;
 mod player;
 mod proxied;
+mod streams;
 
 pub use detached::Detached;
 pub use host::Host;
 pub use names::{Container, Named, check_both, check_peers};
 pub use player::{Part, Player};
 pub use proxied::Proxied;
+pub use streams::{Stream, has_value};

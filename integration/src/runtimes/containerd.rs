@@ -21,7 +21,7 @@ use super::messages::{
     PodSandboxStatusRequest, PodSandboxStatusResponse, RunPodSandboxRequest,
 };
 use super::rootfs;
-use super::scratch::{Scratch, enter};
+use super::scratch::{self, Scratch, enter};
 use crate::clock::{poll, wait_for};
 use crate::namespace::Namespace;
 use crate::process::{Ask, Process, exists};
@@ -32,6 +32,8 @@ const PAUSE_IMAGE: &str = "registry.k8s.io/pause:3.6";
 /// A network namespace of the pod's own, and that of the host: no CNI plugin is needed.
 const POD_NETWORK: i32 = 0;
 const HOST_NETWORK: i32 = 2;
+/// The cgroup of all pods, below the root.
+const PODS: &str = "kubepods/besteffort";
 const PLUGINS: &str = "/usr/lib/cni";
 
 /// A running containerd.
@@ -40,7 +42,8 @@ pub struct Containerd {
     daemon: Option<Process>,
     /// The network namespace that is the host's to it; there pods have networks of their own.
     network: Option<PathBuf>,
-    pods: Vec<String>,
+    /// The id of each pod's sandbox, and the pod's uid.
+    pods: Vec<(String, String)>,
     image: String,
     scratch: Scratch,
 }
@@ -183,7 +186,7 @@ path = "{folder}/opt"
     pub fn run_pod(&mut self, spec: PodSpec<'_>) -> String {
         let request = RunPodSandboxRequest { config: Some(self.sandbox(spec)) };
         let answer: Id = self.call("RunPodSandbox", request).expect("a pod");
-        self.pods.push(answer.id.clone());
+        self.pods.push((answer.id.clone(), spec.uid.to_owned()));
         answer.id
     }
 
@@ -281,9 +284,11 @@ path = "{folder}/opt"
 impl Drop for Containerd {
     fn drop(&mut self) {
         if self.daemon.is_some() {
-            for id in std::mem::take(&mut self.pods) {
+            for (id, uid) in std::mem::take(&mut self.pods) {
                 drop(self.call::<_, Nothing>("StopPodSandbox", Id { id: id.clone() }));
                 drop(self.call::<_, Nothing>("RemovePodSandbox", Id { id }));
+                // A kubelet made it, and would remove it.
+                scratch::remove_cgroup(&format!("{PODS}/pod{uid}"));
             }
         }
         self.stop();
@@ -318,7 +323,7 @@ impl Containerd {
             labels,
             annotations: map(spec.annotations),
             linux: Some(LinuxPodSandboxConfig {
-                cgroup_parent: format!("/kubepods/besteffort/pod{}", spec.uid),
+                cgroup_parent: format!("/{PODS}/pod{}", spec.uid),
                 security_context: Some(security),
             }),
         }

@@ -62,6 +62,18 @@ impl Scratch {
     }
 }
 
+/// Removes an empty cgroup wherever there is one of that path.
+pub(super) fn remove_cgroup(path: &str) {
+    let mounts = fs::read_to_string("/proc/self/mounts").expect("a table of mounts");
+    for mount in mounts.lines() {
+        let fields: Vec<_> = mount.split(' ').collect();
+        if let [_, point, "cgroup" | "cgroup2", ..] = fields[..] {
+            // Not every hierarchy has it.
+            drop(fs::remove_dir(Path::new(point).join(path)));
+        }
+    }
+}
+
 /// A command that runs in this network namespace, if in any.
 pub(super) fn enter(network: Option<&Path>, program: &str) -> Command {
     let Some(network) = network else {
