@@ -50,9 +50,23 @@ impl Convis {
 
     /// As [`Convis::start_with`], with these environment variables.
     pub fn start_in(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        let admin = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let mut command = command();
-        command.args(arguments).args(["--admin", &admin.to_string()]).envs(variables.iter().copied());
+        command.envs(variables.iter().copied());
+        Self::begin(command, arguments)
+    }
+
+    /// As [`Convis::start`], by a command whose next arguments are a command that it becomes.
+    pub fn start_by<S: AsRef<str>>(mut launcher: Command, arguments: &[S]) -> Self {
+        launcher.arg(binary());
+        without_settings(&mut launcher);
+        let mut all = vec!["--sink", "stdout,format=json"];
+        all.extend(arguments.iter().map(AsRef::as_ref));
+        Self::begin(launcher, &all)
+    }
+
+    fn begin(mut command: Command, arguments: &[&str]) -> Self {
+        let admin = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        command.args(arguments).args(["--admin", &admin.to_string()]);
         let mut process = Process::start("convis", command);
         wait_for("convis to capture", START_PATIENCE, || {
             let ended = process.ended();
@@ -147,11 +161,15 @@ pub fn binary() -> PathBuf {
 /// The executable, with an environment that configures nothing.
 pub fn command() -> Command {
     let mut command = Command::new(binary());
+    without_settings(&mut command);
+    command
+}
+
+fn without_settings(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("OTEL_") || text.starts_with("K8S_") {
             command.env_remove(&name);
         }
     }
-    command
 }

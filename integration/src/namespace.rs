@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -47,6 +48,11 @@ impl Namespace {
     /// Where it can be entered.
     pub fn path(&self) -> PathBuf {
         format!("/proc/{}/ns/net", self.pid()).into()
+    }
+
+    /// Its number, as convis shows it.
+    pub fn inode(&self) -> u64 {
+        std::fs::metadata(self.path()).expect("it is there").ino()
     }
 
     /// Runs a command in it, of words without blanks.

@@ -3,23 +3,27 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use convis_integration::actors::free_port;
+use convis_integration::actors::{Scene, free_port};
 use convis_integration::clock::{unix_nanos, wait_for};
 use convis_integration::containers::{
-    Detached, Host, Named, Part, Player, Proxied, Stream, check_both, check_peers, has_value,
+    Detached, Host, Named, Part, Player, Proxied, Stream, check_both, check_peers, has_value, with_first,
 };
 use convis_integration::convis::Convis;
 use convis_integration::event::{Event, OPENED};
+use convis_integration::flow::community_id;
 use convis_integration::namespace::Namespace;
+use convis_integration::need::root;
 use convis_integration::oracle::Oracle;
 use convis_integration::otlp::Point;
+use convis_integration::process::{Process, exists};
 use convis_integration::runtimes::{Broken, Containerd, Fault, Gate, Kind, PodSpec};
 use convis_integration::traffic::Exchange;
-use convis_integration::{need, turns};
+use convis_integration::{need, skip, turns};
 
 /// One end's opened and closed.
 const OF_AN_END: usize = 2;
@@ -150,24 +154,34 @@ fn a_proxy_in_between_is_named() {
 }
 
 /// Scenario: a process in the host's network, on the host or in a container, reaches a published port by the host's own
-/// address, which the kernel translates.
+/// address, which the kernel translates: shortly, and where the host's network is not that of the machine's first process,
+/// for a while.
 /// Guarantees: one connection, whose ends name each other; the client's events say where the server really is.
 #[test]
 fn ends_name_each_other_through_translation() {
     let host = need!(Host::start(Kind::Docker));
     let _turn = turns::together();
-    let convis = Convis::start(&host.arguments());
-    // Connection tracking of a network that is not the machine's own is found through a process that is there.
+    // Connection tracking of another network is found through a process that is there.
     let held = Exchange { hold: Duration::from_secs(1), ..short() };
-    for (client, name) in [(Place::Host, "published"), (Place::Unbridged("beside"), "published-too")] {
+    let on_host = || Convis::start_by(with_first(host.network().pid()), &host.arguments());
+    let beside = || Convis::start(&host.arguments());
+    for (number, (client, convis, exchange)) in [
+        (Place::Host, on_host(), short()),
+        (Place::Unbridged("beside"), on_host(), short()),
+        (Place::Host, beside(), held.clone()),
+        (Place::Unbridged("beside-too"), beside(), held),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = ["published", "published-1", "published-2", "published-3"][number];
         let Published { server, inner, outer } = Published::start(&host, name);
-        let client: Named = client.play(&host, &[], &connect(Host::ADDRESS, outer, &held)).finish();
+        let client = client.play(&host, &[], &connect(Host::ADDRESS, outer, &exchange)).finish();
         let server = server.finish();
+        assert_ne!(client.reports[0].peer, server.reports[0].local, "it is translated");
         let mut events = [outer, inner].map(|port| events(&convis, port, OF_AN_END)).concat();
         events.sort_by_key(|event| event.timestamp);
         assert_eq!(check_both(&events, &client, &[&server]), OF_A_CONNECTION);
-        let real = client.reports[0].peer;
-        assert_ne!(real, server.reports[0].local, "it is translated");
     }
 }
 
@@ -358,11 +372,11 @@ fn points_at(oracle: &Oracle, port: u16, role: &str) -> Vec<Vec<Point>> {
     requests.map(|points| points.into_iter().filter(is_wanted).collect()).collect()
 }
 
-/// Waits for this many points of a metric about one end's connections to a port.
-fn wait_for_points(oracle: &Oracle, (port, role): (u16, &str), metric: &str, count: usize) {
-    wait_for("points", PATIENCE, || {
-        let points = points_at(oracle, port, role).concat();
-        (points.iter().filter(|point| point.metric == metric).count() >= count).then_some(())
+/// Waits until so many connections of one end to a port are counted as closed.
+fn wait_for_closed(oracle: &Oracle, port: u16, role: &str, count: u64) {
+    wait_for("closed connections", PATIENCE, || {
+        let closed = Stream::all(points_at(oracle, port, role).iter().flatten(), CLOSED);
+        (closed.iter().map(Stream::last).sum::<u64>() == count).then_some(())
     });
 }
 
@@ -390,11 +404,13 @@ fn metrics_go_on_with_names_that_come_late() {
     let mut server = host.process(&Part::serve(SocketAddr::new(ANY, port), 1, &short.mirrored()));
     server.listening();
     let client = host.container("mover", &[], &connect(Host::ADDRESS, port, &long));
-    let at = (port, "client");
-    wait_for_points(&oracle, at, ACTIVE, 3);
+    wait_for("some time without a name", PATIENCE, || {
+        let points = points_at(&oracle, port, "client").concat();
+        (points.iter().filter(|point| point.metric == ACTIVE).count() >= 3).then_some(())
+    });
     gate.open();
     let (client, server) = (client.finish(), server.finish());
-    wait_for_points(&oracle, at, CLOSED, 2);
+    wait_for_closed(&oracle, port, "client", 1);
 
     let requests = points_at(&oracle, port, "client");
     let moved = Stream::all(requests.iter().flatten(), IO);
@@ -412,6 +428,8 @@ fn metrics_go_on_with_names_that_come_late() {
     assert!(before.is_over && !after.is_over, "{sent:#?}");
     assert!(before.last() > 0 && after.last() > 0, "{sent:#?}");
     assert_eq!(before.last() + after.last(), client.reports[0].written, "{sent:#?}");
+    let [.., (read_before, _), (read_last, _)] = before.values[..] else { panic!("{before:#?}") };
+    assert!((read_before..=read_last).contains(&after.start), "{sent:#?}");
     for (number, points) in requests.iter().enumerate() {
         let active = points.iter().filter(|point| point.metric == ACTIVE && has_value(point));
         let all: Vec<_> = active.map(Point::integer).collect();
@@ -431,4 +449,145 @@ fn metrics_go_on_with_names_that_come_late() {
         assert_eq!(name, (!is_opened).then(|| "mover".into()), "{events:#?}");
     }
     assert_eq!(server.reports[0].read, MOVED);
+}
+
+/// Scenario: a container and a process of the host hold connections to a container for several seconds, another container
+/// only shortly.
+/// Guarantees: Resources of metrics have the container's name and its service's, points the other end's service; there is
+/// one stream for each, and the sums are exact.
+#[test]
+fn metrics_name_both_ends() {
+    let host = need!(Host::start(Kind::Docker));
+    let oracle = need!(Oracle::start("none"));
+    let _turn = turns::together();
+    let convis = Convis::start(&[host.arguments(), to_oracle(&oracle)].concat());
+    let port = free_port();
+    let exchange = Exchange { send: 123_456, expect: 78_901, ..Exchange::default() };
+    let held = Exchange { hold: Duration::from_secs(4), ..exchange.clone() };
+    let part = Part::serve(SocketAddr::new(ANY, port), 3, &exchange.mirrored());
+    let mut back = host.container("back", &[], &part);
+    back.listening();
+    let to = host.address_of("back");
+    let front = host.container("front", &[], &connect(to, port, &held));
+    let process = host.process(&connect(to, port, &held));
+    let brief = host.container("brief", &[], &connect(to, port, &exchange)).finish();
+    let clients = [front.finish(), process.finish(), brief];
+    let back = back.finish();
+    let events = events(&convis, port, 3 * OF_A_CONNECTION);
+    for client in &clients {
+        check_both(&events, client, &[&back]);
+    }
+    for role in ["client", "server"] {
+        wait_for_closed(&oracle, port, role, 3);
+    }
+    for (role, moved) in [("client", [123_456, 78_901]), ("server", [78_901, 123_456])] {
+        let points = points_at(&oracle, port, role).concat();
+        for (direction, bytes) in ["transmit", "receive"].into_iter().zip(moved) {
+            let mut streams = Stream::all(&points, IO);
+            streams.retain(|stream| stream.point.attributes["network.io.direction"] == direction);
+            assert_eq!(streams.iter().map(Stream::last).collect::<Vec<_>>(), [bytes; 3], "{streams:#?}");
+            check_services(&streams, role);
+        }
+        let active = Stream::all(&points, ACTIVE);
+        assert!(active.iter().all(|stream| stream.last() == 0), "{active:#?}");
+        let held =
+            active.iter().filter(|stream| stream.values.iter().filter(|(_, open)| *open == 1).count() >= 3);
+        assert_eq!(held.count(), 2, "{active:#?}");
+    }
+}
+
+/// Who speaks and with whom, of the three streams of a role.
+fn check_services(streams: &[Stream], role: &str) {
+    let text = |of: Option<&serde_json::Value>| of.and_then(serde_json::Value::as_str).map(str::to_owned);
+    let of = |stream: &Stream| {
+        let resource = |key| text(stream.point.resource.get(key));
+        let (container, service) = (resource("container.name"), resource("service.name"));
+        assert!(container.is_none() || container == service, "{stream:#?}");
+        (container, text(stream.point.attributes.get("service.peer.name")))
+    };
+    let found: BTreeSet<_> = streams.iter().map(of).collect();
+    // The process of the host.
+    let third = if role == "client" { (None, "back") } else { (Some("back"), "traffic") };
+    let pairs = match role {
+        "client" => [(Some("front"), "back"), (Some("brief"), "back"), third],
+        _ => [(Some("back"), "front"), (Some("back"), "brief"), third],
+    };
+    let owned = |(own, peer): (Option<&str>, &str)| (own.map(str::to_owned), Some(peer.to_owned()));
+    assert_eq!(found, pairs.map(owned).into(), "{streams:#?}");
+}
+
+/// Scenario: a container of Podman connects to one of its.
+/// Guarantees: both ends are named, through the interface of Docker.
+#[test]
+fn containers_of_podman_are_named() {
+    let host = need!(Host::start(Kind::Podman));
+    let _turn = turns::together();
+    let convis = Convis::start(&host.arguments());
+    let port = free_port();
+    let mut server = Place::Unbridged("server").play(&host, &[], &serve("0.0.0.0", port));
+    server.listening();
+    let client =
+        Place::Unbridged("client").play(&host, &[], &connect(Host::ADDRESS, port, &short())).finish();
+    let events = events(&convis, port, OF_A_CONNECTION);
+    assert_eq!(check_both(&events, &client, &[&server.finish()]), OF_A_CONNECTION);
+}
+
+/// Scenario: a container of one host connects to one of another; each host has a convis that knows its own containers.
+/// Guarantees: the client's event here and the server's there have one flow id, which joins the names of both.
+#[test]
+fn two_agents_agree_on_the_flow() {
+    let hosts = [need!(Host::start(Kind::Docker)), need!(Host::start(Kind::Docker))];
+    let _turn = turns::together();
+    let [near, far] = &hosts;
+    near.network().run(&format!("ip link add far type veth peer name near netns {}", far.network().pid()));
+    for (host, link, number) in [(near, "far", 1), (far, "near", 2)] {
+        host.network().run(&format!("ip address add 203.0.113.{number}/24 dev {link}"));
+        host.network().run(&format!("ip link set {link} up"));
+    }
+    let agents = hosts.each_ref().map(|host| Convis::start(&host.arguments()));
+    let port = free_port();
+    let mut server = Place::Unbridged("db").play(far, &[], &serve("0.0.0.0", port));
+    server.listening();
+    let to = IpAddr::from([203, 0, 113, 2]);
+    let client = Place::Unbridged("shop").play(near, &[], &connect(to, port, &short())).finish();
+    server.finish();
+    // All agents of this machine see all of it; each host's has what happened there.
+    let seen = |number: usize| {
+        let mut events = events(&agents[number], port, OF_A_CONNECTION);
+        let network = hosts[number].network().inode();
+        events.retain(|event| event.number("convis.network.namespace") == network);
+        let names: Vec<_> = events.iter().map(|event| event.text("container.name").to_owned()).collect();
+        let flows: Vec<_> = events.iter().map(|event| event.text("convis.flow.id").to_owned()).collect();
+        (names, flows)
+    };
+    let [end] = &client.reports[..] else { panic!("{client:?}") };
+    let flow = community_id(end.local, end.peer);
+    for (number, name) in ["shop", "db"].into_iter().enumerate() {
+        assert_eq!(seen(number), (vec![name.to_owned(); OF_AN_END], vec![flow.clone(); OF_AN_END]));
+    }
+}
+
+/// Scenario: convis has a host name of its own, as in a container.
+/// Guarantees: its events have the name of the host.
+#[test]
+fn the_host_has_its_own_name() {
+    need!(root());
+    if !exists("unshare".as_ref()) {
+        skip!("needs unshare");
+    }
+    let _turn = turns::together();
+    let mut first = Command::new("unshare");
+    first.args([
+        "--uts",
+        "sh",
+        "-c",
+        "echo outside >/proc/sys/kernel/hostname && echo ready && exec sleep 1000",
+    ]);
+    let mut first = Process::start("a first process", first);
+    first.first_line(PATIENCE);
+    let convis = Convis::start_by::<&str>(with_first(first.pid()), &[]);
+    let truth = Scene::one("127.0.0.1:0", short()).play();
+    for event in events(&convis, truth.server.port(), OF_A_CONNECTION) {
+        assert_eq!(event.text("host.name"), "outside");
+    }
 }

@@ -1,6 +1,7 @@
 //! Traffic between containers, and the names that convis must give both ends of it.
 
 mod detached;
+mod first;
 mod host;
 mod names;
 mod player;
@@ -8,6 +9,7 @@ mod proxied;
 mod streams;
 
 pub use detached::Detached;
+pub use first::with_first;
 pub use host::Host;
 pub use names::{Container, Named, check_both, check_peers};
 pub use player::{Part, Player};
