@@ -70,7 +70,8 @@ pub struct Aggregator {
     retired: Vec<GroupHandle>,
     /// When that came about, since the last collection: where the series of the better Resource start.
     renewed_unix_nanos: FxHashMap<Rc<str>, u64>,
-    ending: Vec<GroupHandle>,
+    /// Have had their last points. `None`: their Resources are no longer what they were.
+    ending: Vec<(Option<GroupKey>, GroupHandle)>,
     overflowed: u64,
 }
 
@@ -155,22 +156,24 @@ impl Aggregator {
 
     /// Every point, read at `now_unix_nanos`. Resources that ended are reported a last time, then as ended.
     pub fn collect(&mut self, now_unix_nanos: u64) -> MetricBatch {
-        let mut resources: Vec<_> =
-            self.ending.drain(..).filter_map(|group| group.borrow().ended()).collect();
+        // What has begun again has another start, which says enough: a stream has one point at a time.
+        let again = |key: &Option<GroupKey>| key.as_ref().is_some_and(|key| self.groups.contains_key(key));
+        let over = self.ending.drain(..).filter(|(key, _)| !again(key));
+        let mut resources: Vec<_> = over.filter_map(|(_, group)| group.borrow().ended()).collect();
         self.since_unix_nanos = now_unix_nanos;
         self.renewed_unix_nanos.clear();
         for group in self.retired.drain(..) {
             resources.extend(group.borrow_mut().collect(now_unix_nanos));
-            self.ending.push(group);
+            self.ending.push((None, group));
         }
         let ttl = u64::try_from(self.limits.series_ttl.as_nanos()).unwrap_or(u64::MAX);
         let (ending, overflowed) = (&mut self.ending, &mut self.overflowed);
-        self.groups.retain(|_, group| {
+        self.groups.retain(|key, group| {
             resources.extend(group.borrow_mut().collect(now_unix_nanos));
             let over = Rc::strong_count(group) == 1 && group.borrow().idle_nanos() >= ttl;
             if over {
                 *overflowed += group.borrow().overflowed();
-                ending.push(Rc::clone(group));
+                ending.push((Some(key.clone()), Rc::clone(group)));
             }
             !over
         });
@@ -384,5 +387,17 @@ mod tests {
         open(&mut aggregator, &process(3, "/gone"));
         let batch = aggregator.collect(500);
         assert!(batch.resources.iter().all(|of| of.metrics[0].points[0].value == PointValue::Sum(1)));
+        aggregator.collect(510);
+        assert_eq!(aggregator.collect(560).resources.len(), 2);
+        open(&mut aggregator, &process(4, "/gone"));
+        let values = |batch: &MetricBatch| -> Vec<_> {
+            batch.resources.iter().map(|of| of.metrics[0].points[0].value.clone()).collect()
+        };
+        let batch = aggregator.collect(570);
+        assert_eq!(
+            values(&batch),
+            [PointValue::Sum(1), PointValue::Sum(1)],
+            "no end beside the new beginning"
+        );
     }
 }

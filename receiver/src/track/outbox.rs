@@ -222,7 +222,9 @@ impl Tracker {
 
     fn release_waiting(&mut self, item: Item) {
         item.end.waiting.set(item.end.waiting.get().saturating_sub(1));
-        if item.wants_peer && item.end.peer().is_none() {
+        // Once for each connection, not for each of its events.
+        let begins = matches!(item.counts, Counts::Opening(..) | Counts::Found(_));
+        if begins && item.wants_peer && item.end.peer().is_none() {
             self.ends.not_here(item.end.connection.get().peer);
         }
         self.release(item);

@@ -140,8 +140,10 @@ fn learns_who_is_not_here() {
     for id in 1..=3 {
         let now_ns = id * 10 * PATIENCE;
         open_at(&mut tracker, to(id, foreign), now_ns);
-        assert_eq!((tracker.waiting(), told(&mut tracker, now_ns).len()), (1, 0), "{id}");
-        assert_eq!(told(&mut tracker, now_ns + PATIENCE), [(id, EventName::Opened)]);
+        close_at(&mut tracker, to(id, foreign), moved(1, 1), now_ns);
+        assert_eq!((tracker.waiting(), told(&mut tracker, now_ns).len()), (2, 0), "{id}");
+        let both = [(id, EventName::Opened), (id, EventName::Closed)];
+        assert_eq!(told(&mut tracker, now_ns + PATIENCE), both);
     }
     open_at(&mut tracker, to(4, foreign), 0);
     open_at(&mut tracker, from(5, [192, 0, 32, 1]), 0);
