@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::rootfs;
-use super::scratch::{Scratch, enter};
+use super::scratch::{Scratch, enter, remove_cgroup};
 use crate::clock::{poll, wait_for};
 use crate::namespace::Namespace;
 use crate::process::{Ask, Process, exists};
@@ -177,7 +177,12 @@ impl Drop for Docker {
             }
         }
         self.stop();
-        if self.kind == Kind::Docker {
+        if self.kind == Kind::Podman {
+            // Unless another Podman has containers.
+            for cgroup in ["libpod_parent/conmon", "libpod_parent"] {
+                remove_cgroup(cgroup);
+            }
+        } else {
             // Its containerd ends after it.
             let own = self.scratch.path().join("exec/containerd/containerd.pid");
             let gone = || (!own.exists()).then_some(());
