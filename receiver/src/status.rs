@@ -202,14 +202,18 @@ fn ledger_families(snapshot: &Snapshot, dropped: &mut Family) -> [Family; 3] {
     families
 }
 
+/// A family of one value without labels.
+fn single(
+    name: &'static str,
+    unit: &'static str,
+    kind: Kind,
+    description: &'static str,
+    value: u64,
+) -> Family {
+    Family { name, unit, kind, description, samples: vec![Sample { labels: Vec::new(), value }] }
+}
+
 fn table_families(snapshot: &Snapshot) -> Vec<Family> {
-    let single = |name, unit, kind, description, value| Family {
-        name,
-        unit,
-        kind,
-        description,
-        samples: vec![Sample { labels: Vec::new(), value }],
-    };
     let counters = &snapshot.counters;
     vec![
         single(

@@ -1,17 +1,10 @@
 //! What naming containers and peers takes.
 
-use super::{Containers, Family, Kind, Sample};
+use super::{Containers, Family, Kind, Sample, single};
 use crate::{container, nat};
 
 pub(super) fn families(of: &Containers) -> Vec<Family> {
     let (asked, translated) = (&of.asked, &of.translated);
-    let single = |name, unit, kind, description, value| Family {
-        name,
-        unit,
-        kind,
-        description,
-        samples: vec![Sample { labels: Vec::new(), value }],
-    };
     vec![
         single(
             "convis.workloads",

@@ -18,8 +18,6 @@ use crate::identity::Host;
 
 /// How long an event waits for the other end's record: longer than a drain and an accept that is not held up.
 const PEER_PATIENCE_NS: u64 = 250_000_000;
-/// After so long without the other end, address translation is asked for.
-const TRANSLATION_AFTER_NS: u64 = 20_000_000;
 /// Items that may wait. Beyond it the oldest goes out as it is.
 const MOST_WAITING: usize = 131_072;
 
@@ -153,7 +151,8 @@ impl Tracker {
             let Some(item) = self.out.waiting.pop_front() else {
                 break;
             };
-            if item.wants_peer && now_ns.saturating_sub(item.since.ns) >= TRANSLATION_AFTER_NS {
+            // At once: with a container its entries of connection tracking go.
+            if item.wants_peer {
                 self.translate(&item, now_ns);
             }
             if item.end.held_in.get() != pass && self.is_settled(&item, now_ns) {
