@@ -95,11 +95,31 @@ impl ProcessTable {
         }
         match procfs::one(&self.root, owner.tgid).filter(|process| process.started_as(owner)) {
             Some(found) => {
+                let found = self.with_parents_image(found, owner);
                 found.exec_seq.set(Some(owner.exec_seq));
                 self.insert(found)
             }
             None => self.insert_owner(owner, 0, Rc::default()),
         }
+    }
+
+    /// A process that is just ending has no executable in `/proc` any more. If it never ran another image than its parent, which
+    /// the count of its execs and its name show, it has the parent's.
+    fn with_parents_image(&self, mut found: Process, owner: &Owner) -> Process {
+        let Some(parent) = self.by_pid.get(&found.parent_pid).filter(|_| found.image.path.is_none()) else {
+            return found;
+        };
+        let is_its = |process: &&Rc<Process>| {
+            let image = &process.image;
+            process.exec_seq.get() == Some(owner.exec_seq)
+                && image.path.is_some()
+                && image.name.starts_with(&found.image.name)
+        };
+        let image = std::iter::once(&parent.current).chain(&parent.earlier).find(is_its);
+        if let Some(image) = image.map(|parent| Rc::clone(&parent.image)) {
+            found.image = image;
+        }
+        found
     }
 
     /// Name of the executable that the process with this id runs, unless it began after `before_ns`.
@@ -283,6 +303,26 @@ mod tests {
         assert_eq!(table.name_of(10, 8 * TICK_NS).as_deref(), Some("new"));
         assert_eq!(table.name_of(10, 6 * TICK_NS), None);
         assert_eq!(table.name_of(99, 8 * TICK_NS), None);
+    }
+
+    /// Scenario: nobody told of a fork, and `/proc` shows a process that is ending: its name and its parent, no executable. One of
+    /// that name has run an image of its own; one's parent is called otherwise.
+    /// Guarantees: the parent's executable for the first, none for the others.
+    #[test]
+    fn an_ending_child_has_its_parents_image() {
+        let root = tempfile::tempdir().unwrap();
+        let numbers = (5..=52).map(|n| n.to_string()).collect::<Vec<_>>().join(" ");
+        for (pid, name) in [(11, "nginx"), (12, "nginx"), (13, "sh")] {
+            std::fs::create_dir(root.path().join(pid.to_string())).unwrap();
+            let stat = format!("{pid} ({name}) Z 10 {numbers}\n");
+            std::fs::write(root.path().join(format!("{pid}/stat")), stat).unwrap();
+        }
+        let mut table = ProcessTable::new(root.path());
+        table.executed(&exec(owner(10, 5, 1), "nginx"));
+        table.executed(&exec(owner(10, 5, 2), "other"));
+        let mut path_of = |pid, exec_seq| table.find(&owner(pid, 22 * TICK_NS, exec_seq)).image.path.clone();
+        assert_eq!(path_of(11, 1).as_deref(), Some("/bin/nginx"));
+        assert_eq!((path_of(12, 3), path_of(13, 1)), (None, None));
     }
 
     /// Scenario: nobody told of a process and it is gone.

@@ -39,6 +39,8 @@ use outbox::{Counts, Now, Outbox};
 pub use live::{Doubts, Purpose};
 pub use translator::Translator;
 
+/// How long an end waits for its opened record, which a full ring can delay until the next sweep of the ledger.
+const OPENED_PATIENCE_NS: u64 = 1_000_000_000;
 /// Children that the peer reset before anybody accepted them, waiting for their accept. Beyond it the oldest go out as
 /// never accepted.
 const MAX_UNACCEPTED: usize = 65_536;
@@ -70,6 +72,8 @@ pub struct Tracker {
     walk: Walk,
     listeners: Listeners,
     unaccepted: FxHashMap<u64, Ended>,
+    /// Ends whose opened records have not come, and until when these are waited for, by the kernel's clock.
+    unopened: FxHashMap<u64, (u64, Ended)>,
     lost: Lost,
     out: Outbox,
 }
@@ -117,6 +121,7 @@ impl Tracker {
             walk: Walk::default(),
             listeners: Listeners::default(),
             unaccepted: FxHashMap::default(),
+            unopened: FxHashMap::default(),
             lost: Lost::default(),
         }
     }
@@ -180,8 +185,10 @@ impl Tracker {
 
     /// Gives up waiting for accepts, at the end.
     pub fn release_unaccepted(&mut self, clock: Clock, now_ns: u64) {
+        let now = Now { clock, ns: now_ns };
+        self.release_unopened(now, true);
         for (_, ended) in std::mem::take(&mut self.unaccepted) {
-            self.emit_unopened(&ended, Now { clock, ns: now_ns });
+            self.emit_unopened(&ended, now);
         }
     }
 
@@ -210,7 +217,8 @@ impl Tracker {
         }
         self.live.insert(conn.id, live);
         // The peer's reset can come before the accept.
-        if let Some(ended) = self.unaccepted.remove(&conn.id) {
+        let early = self.unaccepted.remove(&conn.id);
+        if let Some(ended) = early.or_else(|| Some(self.unopened.remove(&conn.id)?.1)) {
             self.closed(&ended, now);
         }
     }
@@ -228,10 +236,27 @@ impl Tracker {
             }
             self.take_if_pending(conn, now);
         }
-        // Without its opened record, whose loss is counted, the end is still told, but no metric counts it.
-        let live = self.live.remove(&conn.id).unwrap_or_else(|| self.begin(conn, now));
+        let Some(live) = self.live.remove(&conn.id) else {
+            let until_ns = now.ns.saturating_add(OPENED_PATIENCE_NS);
+            self.unopened.insert(conn.id, (until_ns, Ended { ..*ended }));
+            return;
+        };
         self.swept_open.remove(&conn.id);
         self.finish(live, ended, now);
+    }
+
+    /// Without its opened record, whose loss is counted, an end is still told, but no metric counts it.
+    fn release_unopened(&mut self, now: Now, is_last: bool) {
+        if self.unopened.is_empty() {
+            return;
+        }
+        let due = self.unopened.extract_if(|_, (until_ns, _)| is_last || *until_ns <= now.ns);
+        let mut due: Vec<_> = due.map(|(_, (_, ended))| ended).collect();
+        due.sort_by_key(|ended| ended.time_ns);
+        for ended in due {
+            let live = self.begin(&ended.conn, now);
+            self.finish(live, &ended, now);
+        }
     }
 
     /// The end of a connection that began before convis, or that the ledger had no room for, and that no walk has shown.

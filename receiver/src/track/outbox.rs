@@ -145,6 +145,7 @@ impl Tracker {
     pub fn settle(&mut self, clock: Clock, now_ns: u64) {
         let now = Now { clock, ns: now_ns };
         self.take_names(now);
+        self.release_unopened(now, false);
         self.out.pass = self.out.pass.wrapping_add(1);
         let pass = self.out.pass;
         for _ in 0..self.out.waiting.len() {

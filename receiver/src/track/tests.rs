@@ -392,3 +392,25 @@ fn a_connection_outlives_its_process() {
     assert!(events.iter().all(|event| event.resource.text("process.executable.name") == Some("curl")));
     assert_eq!(sums(&mut tracker, "convis.tcp.connection.io"), [99, 200]);
 }
+
+/// Scenario: an end reaches user space before its opened record; another's opened record never comes.
+/// Guarantees: the first is told and counted in order; the second alone, after its time, and no metric counts it.
+#[test]
+fn an_end_waits_for_its_opened_record() {
+    let mut tracker = tracker();
+    let late = conn(1, role::CLIENT, SHELL, 0);
+    closed(&mut tracker, late, totals(1, 0));
+    assert!(tracker.take_events().is_empty());
+    tracker.sweep_if_pending(&Conn { flags: flag::OPEN_PENDING, ..late }, CLOCK, 0);
+    assert_eq!(names(&tracker.take_events()), [EventName::Opened, EventName::Closed]);
+    assert_eq!((tracker.connections(), sums(&mut tracker, "convis.tcp.connection.closed")), (0, vec![1]));
+    closed(&mut tracker, conn(2, role::CLIENT, SHELL, 0), totals(1, 0));
+    tracker.settle(CLOCK, OPENED_PATIENCE_NS - 1);
+    assert!(tracker.take_events().is_empty());
+    tracker.settle(CLOCK, OPENED_PATIENCE_NS);
+    assert_eq!(names(&tracker.take_events()), [EventName::Closed]);
+    closed(&mut tracker, conn(3, role::CLIENT, SHELL, 0), totals(1, 0));
+    tracker.release_unaccepted(CLOCK, 0);
+    assert_eq!(names(&tracker.take_events()), [EventName::Closed]);
+    assert_eq!(sums(&mut tracker, "convis.tcp.connection.closed"), [1]);
+}
