@@ -1,9 +1,8 @@
 //! From settings to running sinks.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use convis_otel_config::{OtlpConfig, OtlpSignal, SinkConfig, StdoutConfig};
+use convis_otel_config::{SinkConfig, SinkKind};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -17,13 +16,6 @@ use crate::settings::Settings;
 use crate::sink::{Lane, Runners, Signal, Sink};
 use crate::{otlp, stdout};
 
-/// Events in one request, about 2 MB, so that requests rarely have to be cut.
-const MAX_EVENTS: u64 = 2048;
-/// Events written to standard output at once: a slow terminal shows them as they come.
-const MAX_LINES: u64 = 512;
-/// Largest request, in bytes before compression: receivers commonly stop at 4 MiB.
-const MAX_REQUEST_BYTES: usize = 3_500_000;
-
 /// A setting that is well-formed but cannot work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("sink {sink}: {text}")]
@@ -35,16 +27,16 @@ pub struct BuildError {
 }
 
 /// The ways out of one sink, not yet running.
-struct Parts {
-    events: Option<Start<EventBatch>>,
-    metrics: Option<Start<MetricBatch>>,
+pub(crate) struct Parts {
+    pub(crate) events: Option<Start<EventBatch>>,
+    pub(crate) metrics: Option<Start<MetricBatch>>,
 }
 
 /// Starts a lane; a closure because each exporter is a type of its own.
-type Start<B> = Box<dyn FnOnce(Opening<'_>) -> Lane<B>>;
+pub(crate) type Start<B> = Box<dyn FnOnce(Opening<'_>) -> Lane<B>>;
 
 /// What a lane needs to start.
-struct Opening<'a> {
+pub(crate) struct Opening<'a> {
     sink: &'a Arc<str>,
     signal: Signal,
     settings: &'a Settings,
@@ -63,61 +55,32 @@ pub fn build(configs: &[SinkConfig], settings: &Settings) -> Result<(Vec<Sink>, 
     let mut prepared = Vec::with_capacity(configs.len());
     let mut names: Vec<Arc<str>> = Vec::with_capacity(configs.len());
     for config in configs {
+        let settings = &settings.of(&config.delivery);
         let (kind, parts) = prepare(config, settings);
         let name = name(kind, &names);
         let parts = parts.map_err(|text| BuildError { sink: name.to_string(), text })?;
         names.push(Arc::clone(&name));
-        prepared.push((name, parts));
+        prepared.push((name, parts, config));
     }
     let (announce, stop) = watch::channel(None);
     let mut runners = Runners::new(announce);
     let sinks = prepared
         .into_iter()
-        .map(|(name, parts)| start(&name, parts, settings, &mut runners, &stop))
+        .map(|(name, parts, config)| start(&name, parts, config, settings, &mut runners, &stop))
         .collect();
     Ok((sinks, runners))
 }
 
 /// The one place where a new sink is added: its kind, and its ways out.
 fn prepare(config: &SinkConfig, settings: &Settings) -> (&'static str, Result<Parts, String>) {
-    match config {
-        SinkConfig::Stdout(config) => ("stdout", stdout_parts(config, settings)),
-        SinkConfig::Otlp(config) => ("otlp", otlp_parts(config, settings)),
+    match &config.kind {
+        SinkKind::Stdout(config) => ("stdout", stdout::parts(config, settings)),
+        SinkKind::Otlp(config) => ("otlp", otlp::parts(config, settings)),
     }
 }
 
-fn stdout_parts(config: &StdoutConfig, settings: &Settings) -> Result<Parts, String> {
-    let exporter = stdout::Stdout::new(config.format, settings.output)
-        .map_err(|error| format!("cannot start its thread: {error}; raise the limit of threads"))?;
-    let pace = Pace {
-        delay: Duration::ZERO,
-        max_records: MAX_LINES,
-        max_bytes: usize::MAX,
-        timeout: None,
-        retry: settings.retry,
-    };
-    Ok(Parts { events: Some(lane(exporter, pace)), metrics: None })
-}
-
-fn otlp_parts(config: &OtlpConfig, settings: &Settings) -> Result<Parts, String> {
-    let pace = |signal: &OtlpSignal, delay, max_records| Pace {
-        delay,
-        max_records,
-        max_bytes: MAX_REQUEST_BYTES,
-        timeout: signal.timeout,
-        retry: settings.retry,
-    };
-    let events = config.logs.as_ref().map(|signal| -> Result<_, String> {
-        Ok(lane(otlp::logs(signal)?, pace(signal, settings.event_delay, MAX_EVENTS)))
-    });
-    let metrics = config.metrics.as_ref().map(|signal| -> Result<_, String> {
-        // One collection per request: a later one is another point in time of the same series.
-        Ok(lane(otlp::metrics(signal, config.temporality)?, pace(signal, Duration::ZERO, 1)))
-    });
-    Ok(Parts { events: events.transpose()?, metrics: metrics.transpose()? })
-}
-
-fn lane<E: Exporter>(exporter: E, pace: Pace) -> Start<E::Batch> {
+/// A way out that starts later.
+pub(crate) fn lane<E: Exporter>(exporter: E, pace: Pace) -> Start<E::Batch> {
     Box::new(move |opening| opening.open(exporter, pace))
 }
 
@@ -143,14 +106,23 @@ impl Opening<'_> {
     }
 }
 
-fn start(name: &Arc<str>, parts: Parts, settings: &Settings, runners: &mut Runners, stop: &Stop) -> Sink {
+fn start(
+    name: &Arc<str>,
+    parts: Parts,
+    config: &SinkConfig,
+    settings: &Settings,
+    runners: &mut Runners,
+    stop: &Stop,
+) -> Sink {
+    let settings = &settings.of(&config.delivery);
     let events = parts.events.map(|start| {
         start(Opening { sink: name, signal: Signal::Events, settings, runners: &mut *runners, stop })
     });
     let metrics = parts.metrics.map(|start| {
         start(Opening { sink: name, signal: Signal::Metrics, settings, runners: &mut *runners, stop })
     });
-    Sink::new(Arc::clone(name), events, metrics)
+    let kinds = config.events.or(settings.events).unwrap_or(config.kind.events());
+    Sink::new(Arc::clone(name), kinds, events, metrics)
 }
 
 /// `otlp`, then `otlp/2`, `otlp/3`, ...

@@ -28,6 +28,7 @@ mod sink;
 pub mod stdout;
 #[cfg(test)]
 mod testing;
+mod web;
 
 pub use accounting::{DURATION_BOUNDS, DropReason, ErrorType, SinkStats, StatsSnapshot};
 pub use batch::{Batch, Slice};

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use convis_otel_config::Retry;
+
 /// Limits of retrying.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
@@ -20,6 +22,17 @@ impl Default for RetryPolicy {
             initial: Duration::from_secs(1),
             max: Duration::from_secs(30),
             max_elapsed: Duration::from_mins(5),
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// As it is for a sink with these settings of its own.
+    pub(crate) fn of(self, own: &Retry) -> Self {
+        Self {
+            initial: own.initial.unwrap_or(self.initial),
+            max: own.max.unwrap_or(self.max),
+            max_elapsed: own.max_elapsed.unwrap_or(self.max_elapsed),
         }
     }
 }

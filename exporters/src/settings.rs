@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use convis_otel_config::{Delivery, EventKinds};
+
 use crate::retry::RetryPolicy;
 
 /// Settings that do not belong to one sink.
@@ -13,10 +15,23 @@ pub struct Settings {
     pub queue_records: usize,
     /// Limits of retrying.
     pub retry: RetryPolicy,
+    /// Events of every sink that does not say itself which ones it takes.
+    pub events: Option<EventKinds>,
     /// How standard output looks.
     pub output: OutputStyle,
     /// Start of the random numbers that spread retries; differs between processes.
     pub seed: u64,
+}
+
+impl Settings {
+    /// As they are for a sink with these settings of its own.
+    pub(crate) fn of(&self, delivery: &Delivery) -> Self {
+        Self {
+            queue_records: delivery.queue_records.unwrap_or(self.queue_records),
+            retry: self.retry.of(&delivery.retry),
+            ..self.clone()
+        }
+    }
 }
 
 /// How standard output looks.
@@ -35,6 +50,7 @@ impl Default for Settings {
             event_delay: Duration::from_secs(1),
             queue_records: 65_536,
             retry: RetryPolicy::default(),
+            events: None,
             output: OutputStyle::default(),
             seed: 0,
         }

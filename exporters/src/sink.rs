@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use convis_otel_config::EventKinds;
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
 use crate::accounting::SinkStats;
-use crate::model::{EventBatch, MetricBatch};
+use crate::model::{Event, EventBatch, MetricBatch};
 use crate::queue::Entrance;
 
 /// What a lane carries.
@@ -46,6 +47,7 @@ pub struct LaneStats {
 #[derive(Debug, Clone)]
 pub struct Sink {
     name: Arc<str>,
+    kinds: EventKinds,
     events: Option<Lane<EventBatch>>,
     metrics: Option<Lane<MetricBatch>>,
 }
@@ -66,10 +68,11 @@ impl<B> Clone for Lane<B> {
 impl Sink {
     pub(crate) fn new(
         name: Arc<str>,
+        kinds: EventKinds,
         events: Option<Lane<EventBatch>>,
         metrics: Option<Lane<MetricBatch>>,
     ) -> Self {
-        Self { name, events, metrics }
+        Self { name, kinds, events, metrics }
     }
 
     /// The sink's name: `stdout`, `otlp`, and `otlp/2` for the second of a kind.
@@ -85,11 +88,22 @@ impl Sink {
         }
     }
 
-    /// Queues events, or drops and counts them when the queue is full.
+    /// The kinds of events it takes; none when it takes no events.
+    pub fn kinds(&self) -> EventKinds {
+        self.events.as_ref().map_or(EventKinds::NONE, |_| self.kinds)
+    }
+
+    /// Queues those of the events that it takes, or drops and counts them when the queue is full.
     pub fn offer_events(&self, batch: &Arc<EventBatch>) {
-        if let Some(lane) = &self.events {
-            lane.entrance.offer(batch);
+        let Some(lane) = &self.events else {
+            return;
+        };
+        let takes = |event: &Event| event.name().is_among(self.kinds);
+        if batch.events.iter().all(takes) {
+            return lane.entrance.offer(batch);
         }
+        let events = batch.events.iter().filter(|event| takes(event)).cloned().collect();
+        lane.entrance.offer(&Arc::new(EventBatch { events }));
     }
 
     /// Queues metric points, or drops and counts them when the queue is full.

@@ -32,11 +32,11 @@ pub use intervals::{
 };
 pub use resource::ResourceAttributes;
 pub use secret::Secret;
-pub use sink::SinkConfig;
-pub use sink::otlp::{
-    Compression, DEFAULT_TIMEOUT, Header, Identity, OtlpConfig, OtlpSignal, Protocol, Temporality,
-    parse_headers,
-};
+pub use sink::delivery::{DEFAULT_STORAGE_BYTES, Delivery, EventKinds, Retry, Storage};
+pub use sink::headers::{Header, parse_headers};
+pub use sink::otlp::{Compression, DEFAULT_TIMEOUT, OtlpConfig, OtlpSignal, Protocol, Temporality};
 pub use sink::stdout::{StdoutConfig, StdoutFormat};
+pub use sink::tls::Identity;
+pub use sink::{SinkConfig, SinkKind};
 pub use sources::Sources;
 pub use spec::{Item, Spec};

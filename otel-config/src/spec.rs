@@ -55,6 +55,13 @@ impl Key {
     }
 }
 
+/// A value and the name of the key or variable it came from, for errors.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) setting: String,
+    pub(crate) value: String,
+}
+
 impl Spec {
     /// Reads the text of one `--sink`, resolving references and files.
     ///
@@ -84,8 +91,15 @@ impl Spec {
         Some(item.value.expose())
     }
 
-    /// Fails on the first key that is not among `keys`.
-    pub(crate) fn check_keys(&self, keys: &[Key]) -> Result<(), Problem> {
+    /// The value of a key with its name, if given.
+    pub(crate) fn found(&self, key: &str) -> Option<Found> {
+        let value = self.get(key)?.to_owned();
+        Some(Found { setting: key.to_owned(), value })
+    }
+
+    /// Fails on the first key that is in none of the lists.
+    pub(crate) fn check_keys(&self, lists: &[&[Key]]) -> Result<(), Problem> {
+        let keys: Vec<Key> = lists.concat();
         let valid = || keys.iter().map(|key| key.name).collect::<Vec<_>>().join(", ");
         let mut after_secret = false;
         for (item, position) in self.items.iter().zip(1..) {

@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, collections::BTreeMap, io};
 
-use crate::{ConfigError, OtlpConfig, SinkConfig, Sources};
+use crate::{ConfigError, OtlpConfig, SinkConfig, SinkKind, Sources};
 
 #[derive(Default)]
 pub(crate) struct Outside {
@@ -47,8 +47,8 @@ impl Outside {
 
     /// The settings of a correct `otlp` sink.
     pub(crate) fn otlp(&self, spec: &str) -> OtlpConfig {
-        match self.sink(spec) {
-            Ok(SinkConfig::Otlp(config)) => config,
+        match self.sink(spec).map(|sink| sink.kind) {
+            Ok(SinkKind::Otlp(config)) => config,
             other => panic!("{spec}: {other:?}"),
         }
     }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use convis_exporters::model::EventName;
+use convis_otel_config::EventKinds;
 use convis_otel_config::parse_duration;
 
 use crate::container::{Address, Choice};
@@ -61,11 +61,11 @@ pub struct Run {
     /// Time between two exports of metrics, such as 500ms, 10s or 1m [default: `OTEL_METRIC_EXPORT_INTERVAL`, else 10s]
     #[arg(long, value_name = "TIME", value_parser = positive_duration)]
     pub interval: Option<Duration>,
-    /// Events that are sent, by comma: opened, updated, closed, failed
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = event_name,
-          default_value = "opened,closed,failed")]
-    pub events: Vec<EventName>,
-    /// Time between two updated events of a connection whose bytes move; they are sent if --events names them
+    /// Events that are sent, by comma: opened, updated, closed, failed; a sink's own `events=` wins [default:
+    /// opened,closed,failed]
+    #[arg(long, value_name = "NAMES", value_parser = event_kinds)]
+    pub events: Option<EventKinds>,
+    /// Time between two updated events of a connection whose bytes move, where a sink takes them
     #[arg(long, value_name = "TIME", value_parser = positive_duration, default_value = "1m")]
     pub update_interval: Duration,
     /// How connections are seen: the best that this kernel offers, or only one of the ways
@@ -193,11 +193,8 @@ fn positive_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-fn event_name(text: &str) -> Result<EventName, String> {
-    EventName::ALL
-        .into_iter()
-        .find(|name| name.short() == text.trim())
-        .ok_or_else(|| "valid events: opened, updated, closed, failed".to_owned())
+fn event_kinds(text: &str) -> Result<EventKinds, String> {
+    EventKinds::parse(text).map_err(|_| "valid events: opened, updated, closed, failed".to_owned())
 }
 
 fn admin(text: &str) -> Result<Admin, String> {
@@ -242,11 +239,19 @@ mod tests {
             assert!(run.sinks.is_empty() && run.admin.is_none() && run.duration.is_none());
             assert_eq!(run.ring_bytes, DEFAULT_RING_BYTES);
             assert_eq!(run.max_connections, DEFAULT_MAX_CONNECTIONS);
-            assert_eq!(run.events, [EventName::Opened, EventName::Closed, EventName::Failed]);
+            assert_eq!(run.events, None);
             assert_eq!(run.update_interval, Duration::from_mins(1));
             assert_eq!(run.metric_resource, ResourceMode::Executable);
             assert_eq!(run.probes, Probes::Auto);
         }
+    }
+
+    /// Scenario: events by name.
+    /// Guarantees: these and no others.
+    #[test]
+    fn events_are_chosen_by_name() {
+        let chosen = run(&["--events", "updated, failed"]).unwrap().events;
+        assert_eq!(chosen, Some(EventKinds { updated: true, failed: true, ..EventKinds::NONE }));
     }
 
     /// Scenario: values that are wrong, and an option that does not exist.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use convis_ebpf::wire::Counters;
-use convis_exporters::model::{EventBatch, EventName};
+use convis_exporters::model::EventBatch;
 use convis_exporters::{Runners, Sink};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
@@ -105,7 +105,6 @@ async fn capture(options: &Run, resolved: Resolved) -> Result<(), Fatal> {
         tracker,
         sinks,
         status,
-        events: options.events.clone(),
         clock: attached,
         skipped: (0, 0),
         swept: Swept::default(),
@@ -138,7 +137,6 @@ struct Capture {
     tracker: Tracker,
     sinks: Vec<Sink>,
     status: Arc<Status>,
-    events: Vec<EventName>,
     clock: Clock,
     /// Skipped runs, and when they were looked up.
     skipped: (u64, u64),
@@ -170,7 +168,7 @@ impl Capture {
         exports.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut updates = interval_at(start + intervals.updates, intervals.updates);
         updates.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let tells_updates = self.events.contains(&EventName::Updated);
+        let tells_updates = self.sinks.iter().any(|sink| sink.kinds().updated);
         loop {
             tokio::select! {
                 biased;
@@ -285,8 +283,7 @@ impl Capture {
     }
 
     fn export_events(&mut self) {
-        let mut events = self.tracker.take_events();
-        events.retain(|event| self.events.contains(&event.name()));
+        let events = self.tracker.take_events();
         if events.is_empty() {
             return;
         }

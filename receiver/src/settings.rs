@@ -51,6 +51,7 @@ pub fn resolve(options: &Run) -> Result<Resolved, Fatal> {
     let shared = Settings {
         event_delay: batch_delay(&sources),
         queue_records: QUEUE_RECORDS,
+        events: options.events,
         output: OutputStyle { terminal, colour },
         seed: crate::clock::boot_now() ^ u64::from(std::process::id()),
         ..Settings::default()

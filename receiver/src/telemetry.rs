@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use convis_exporters::otlp;
-use convis_otel_config::SinkConfig;
+use convis_otel_config::{SinkConfig, SinkKind};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Meter, MeterProvider as _};
 use opentelemetry_sdk::Resource;
@@ -31,9 +31,9 @@ impl Telemetry {
         own: &[(String, String)],
         status: &Arc<Status>,
     ) -> Result<Self, Fatal> {
-        let signals = sinks.iter().filter_map(|sink| match sink {
-            SinkConfig::Otlp(otlp) => otlp.metrics.as_ref(),
-            SinkConfig::Stdout(_) => None,
+        let signals = sinks.iter().filter_map(|sink| match &sink.kind {
+            SinkKind::Otlp(otlp) => otlp.metrics.as_ref(),
+            SinkKind::Stdout(_) => None,
         });
         let mut builder = SdkMeterProvider::builder().with_resource(resource(host, own));
         let mut any = false;

@@ -10,7 +10,7 @@ use crate::settings::Settings;
 use crate::sink::Signal;
 use crate::testing::http::{Answer, Receiver};
 use crate::testing::{grpc, samples, signal};
-use convis_otel_config::SinkConfig;
+use convis_otel_config::{EventKinds, SinkConfig, SinkKind};
 
 fn http(base: &str, path: &str) -> OtlpSignal {
     OtlpSignal {
@@ -21,12 +21,17 @@ fn http(base: &str, path: &str) -> OtlpSignal {
 }
 
 fn otlp(logs: Option<OtlpSignal>, metrics: Option<OtlpSignal>) -> SinkConfig {
-    SinkConfig::Otlp(OtlpConfig { logs, metrics, temporality: Temporality::Cumulative })
+    SinkKind::Otlp(OtlpConfig { logs, metrics, temporality: Temporality::Cumulative }).into()
 }
 
 fn settings() -> Settings {
     let retry = RetryPolicy { initial: Duration::from_millis(10), ..RetryPolicy::default() };
-    Settings { event_delay: Duration::from_millis(10), retry, ..Settings::default() }
+    Settings {
+        event_delay: Duration::from_millis(10),
+        events: Some(EventKinds::ALL),
+        retry,
+        ..Settings::default()
+    }
 }
 
 fn snapshots(sinks: &[crate::Sink]) -> Vec<(String, Signal, StatsSnapshot)> {
@@ -115,4 +120,27 @@ async fn lanes_end_when_their_sinks_are_gone() {
     drop(sinks);
     assert!(runners.failed().await.is_none());
     assert_eq!(stats[0].stats.snapshot().sent, samples::EVENTS);
+}
+
+/// Scenario: a sink that takes only some kinds of events, beside one that takes what all are given.
+/// Guarantees: each gets its own kinds, and nothing else is accepted or counted.
+#[tokio::test]
+async fn each_sink_gets_the_kinds_it_takes() {
+    let (_web, base) = Receiver::start(Vec::new()).await;
+    let mut few = otlp(Some(http(&base, "v1/logs")), None);
+    few.events = Some(EventKinds { failed: true, ..EventKinds::NONE });
+    let (sinks, runners) = build(&[few, otlp(Some(http(&base, "v1/logs")), None)], &settings()).unwrap();
+    assert!(!sinks[0].kinds().opened && sinks[1].kinds().opened);
+    let events = samples::events();
+    let failed = events.events.iter().filter(|event| event.name().short() == "failed").count() as u64;
+    assert!(failed > 0 && failed < events.events.len() as u64);
+    for sink in &sinks {
+        sink.offer_events(&events);
+    }
+    idle(&sinks).await;
+    let sent: Vec<_> = snapshots(&sinks).iter().map(|(_, _, lane)| (lane.accepted, lane.sent)).collect();
+    let all = events.events.len() as u64;
+    assert_eq!(sent, [(failed, failed), (all, all)]);
+    drop(sinks);
+    assert!(runners.stop(Instant::now()).await.is_empty());
 }

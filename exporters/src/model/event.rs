@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use convis_otel_config::EventKinds;
+
 use super::community_id;
 use super::peer::Peer;
 use super::resource::Resource;
@@ -34,6 +36,16 @@ impl EventName {
             Self::Updated => "convis.tcp.connection.updated",
             Self::Closed => "convis.tcp.connection.closed",
             Self::Failed => "convis.tcp.connection.failed",
+        }
+    }
+
+    /// Whether it is one of these kinds.
+    pub const fn is_among(self, kinds: EventKinds) -> bool {
+        match self {
+            Self::Opened => kinds.opened,
+            Self::Updated => kinds.updated,
+            Self::Closed => kinds.closed,
+            Self::Failed => kinds.failed,
         }
     }
 

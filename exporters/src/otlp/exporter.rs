@@ -8,12 +8,12 @@ use prost::Message as _;
 use super::delta::Delta;
 use super::encode_logs::encode_logs;
 use super::encode_metrics;
-use super::redact::Redact;
 use super::response::{Refused, read};
 use super::transport::Transport;
 use crate::batch::{Batch, Slice};
 use crate::model::{EventBatch, MetricBatch};
 use crate::outcome::{Exporter, Outcome, Payload};
+use crate::web::Redact;
 
 /// What distinguishes one signal from the other.
 pub(crate) trait Kind: Send + 'static {

@@ -13,11 +13,11 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
-use super::response::{MAX_ANSWER_BYTES, connection_failed};
+use super::target;
 use super::transport::Answer;
-use super::{USER_AGENT, tls};
 use crate::accounting::ErrorType;
 use crate::outcome::{ExportError, Outcome};
+use crate::web::{self, MAX_ANSWER_BYTES, USER_AGENT, connection_failed, shown};
 
 /// Finds out about a peer that went away without a word while nothing is sent.
 const KEEPALIVE: Duration = Duration::from_mins(1);
@@ -47,7 +47,7 @@ impl Grpc {
             metadata: metadata(signal)?,
             timeout: signal.timeout,
             compression: signal.compression,
-            shown: super::shown(&signal.endpoint),
+            shown: shown(&signal.endpoint),
             under_way: false,
         })
     }
@@ -130,7 +130,7 @@ pub(super) fn endpoint(signal: &OtlpSignal) -> Result<Endpoint, String> {
         let cause = error.source().map(ToString::to_string).unwrap_or_default();
         format!(
             "{} cannot be used: {error}: {cause}; check endpoint, ca, cert and key",
-            super::shown(&signal.endpoint)
+            shown(&signal.endpoint)
         )
     };
     let endpoint = Endpoint::from_shared(signal.endpoint.as_str().to_owned()).map_err(unusable)?;
@@ -140,7 +140,7 @@ pub(super) fn endpoint(signal: &OtlpSignal) -> Result<Endpoint, String> {
     }
     if signal.ca.is_some() || signal.identity.is_some() {
         // Tonic takes text that holds no certificate for an empty list of them.
-        tls::client_config(signal)?;
+        web::client_config(target(signal))?;
     }
     let mut client_tls = match &signal.ca {
         Some(pem) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)),

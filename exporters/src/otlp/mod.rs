@@ -11,27 +11,56 @@ mod exporter;
 mod grpc;
 mod http;
 mod own;
-mod redact;
 mod response;
-mod tls;
 mod transport;
 mod wire;
 
-use convis_otel_config::{OtlpSignal, Temporality};
+use std::time::Duration;
+
+use convis_otel_config::{OtlpConfig, OtlpSignal, Temporality};
 
 pub use encode_logs::encode_logs;
 pub use encode_metrics::encode_metrics;
 use exporter::{Logs, Metrics, Otlp};
 pub use own::own_metrics;
 
-/// Sent with every request.
-const USER_AGENT: &str = concat!("convis/", env!("CARGO_PKG_VERSION"));
+use crate::build::{Parts, lane};
+use crate::runner::Pace;
+use crate::settings::Settings;
+use crate::web::Target;
+
+/// Events in one request, about 2 MB, so that requests rarely have to be cut.
+const MAX_EVENTS: u64 = 2048;
+/// Largest request, in bytes before compression: receivers commonly stop at 4 MiB.
+const MAX_REQUEST_BYTES: usize = 3_500_000;
+
+/// The ways out of a sink.
+///
+/// # Errors
+/// One line, when an endpoint or a certificate cannot be used.
+pub(crate) fn parts(config: &OtlpConfig, settings: &Settings) -> Result<Parts, String> {
+    let pace = |signal: &OtlpSignal, delay, max_records| Pace {
+        delay,
+        max_records,
+        max_bytes: MAX_REQUEST_BYTES,
+        timeout: signal.timeout,
+        retry: settings.retry,
+    };
+    let events = config.logs.as_ref().map(|signal| -> Result<_, String> {
+        Ok(lane(logs(signal)?, pace(signal, settings.event_delay, MAX_EVENTS)))
+    });
+    let metrics = config.metrics.as_ref().map(|signal| -> Result<_, String> {
+        // One collection per request: a later one is another point in time of the same series.
+        Ok(lane(metrics(signal, config.temporality)?, pace(signal, Duration::ZERO, 1)))
+    });
+    Ok(Parts { events: events.transpose()?, metrics: metrics.transpose()? })
+}
 
 /// The way out of events.
 ///
 /// # Errors
 /// One line, when the endpoint or a certificate cannot be used.
-pub(crate) fn logs(signal: &OtlpSignal) -> Result<Otlp<Logs>, String> {
+fn logs(signal: &OtlpSignal) -> Result<Otlp<Logs>, String> {
     Otlp::new(Logs, signal)
 }
 
@@ -39,15 +68,17 @@ pub(crate) fn logs(signal: &OtlpSignal) -> Result<Otlp<Logs>, String> {
 ///
 /// # Errors
 /// As for [`logs`].
-pub(crate) fn metrics(signal: &OtlpSignal, temporality: Temporality) -> Result<Otlp<Metrics>, String> {
+fn metrics(signal: &OtlpSignal, temporality: Temporality) -> Result<Otlp<Metrics>, String> {
     Otlp::new(Metrics::new(temporality), signal)
 }
 
-/// An endpoint for messages: without user, password and query, which may hold secrets.
-fn shown(endpoint: &url::Url) -> String {
-    let host = endpoint.host_str().unwrap_or_default();
-    let port = endpoint.port().map(|port| format!(":{port}")).unwrap_or_default();
-    format!("{}://{host}{port}{}", endpoint.scheme(), endpoint.path())
+fn target(signal: &OtlpSignal) -> Target<'_> {
+    Target {
+        endpoint: &signal.endpoint,
+        headers: &signal.headers,
+        ca: signal.ca.as_deref(),
+        identity: signal.identity.as_ref(),
+    }
 }
 
 #[cfg(test)]

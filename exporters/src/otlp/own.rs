@@ -11,7 +11,8 @@ use opentelemetry_otlp::{
 };
 use tokio::runtime::Handle;
 
-use super::{grpc, http};
+use super::{grpc, target};
+use crate::web;
 
 /// An exporter for an SDK's meter provider that sends where the sink's metrics go. Call it inside a Tokio runtime, whose
 /// threads do the sending: the SDK exports from a thread without one.
@@ -33,7 +34,7 @@ pub fn own_metrics(signal: &OtlpSignal) -> Result<MetricExporter, String> {
             builder.build()
         }
         Protocol::HttpProtobuf => {
-            let client = OnRuntime { client: http::client(signal)?, runtime: Handle::current() };
+            let client = OnRuntime { client: web::client(target(signal))?, runtime: Handle::current() };
             let mut builder = MetricExporter::builder()
                 .with_http()
                 .with_http_client(client)

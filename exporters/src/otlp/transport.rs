@@ -10,7 +10,7 @@ use crate::outcome::{Outcome, Payload};
 /// gRPC or HTTP.
 pub(super) enum Transport {
     Grpc(Box<Grpc>),
-    Http(Http),
+    Http(Box<Http>),
 }
 
 impl Transport {
@@ -18,7 +18,7 @@ impl Transport {
     pub(super) fn new(signal: &OtlpSignal, grpc_path: &'static str) -> Result<Self, String> {
         match signal.protocol {
             Protocol::Grpc => Grpc::new(signal, grpc_path).map(Box::new).map(Self::Grpc),
-            Protocol::HttpProtobuf => Http::new(signal).map(Self::Http),
+            Protocol::HttpProtobuf => Http::new(signal).map(Box::new).map(Self::Http),
         }
     }
 

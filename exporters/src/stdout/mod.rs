@@ -6,17 +6,40 @@ mod text;
 mod writer;
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use bytes::Bytes;
-use convis_otel_config::StdoutFormat;
+use convis_otel_config::{StdoutConfig, StdoutFormat};
 
 use crate::batch::Slice;
+use crate::build::{Parts, lane};
 use crate::model::EventBatch;
 use crate::outcome::{Exporter, Outcome, Payload};
-use crate::settings::OutputStyle;
+use crate::runner::Pace;
+use crate::settings::{OutputStyle, Settings};
 use crate::sink::SinkError;
 use table::Table;
 use writer::Writer;
+
+/// Events written at once: a slow terminal shows them as they come.
+const MAX_LINES: u64 = 512;
+
+/// The ways out of a sink.
+///
+/// # Errors
+/// One line, when its thread cannot be started.
+pub(crate) fn parts(config: &StdoutConfig, settings: &Settings) -> Result<Parts, String> {
+    let exporter = Stdout::new(config.format, settings.output)
+        .map_err(|error| format!("cannot start its thread: {error}; raise the limit of threads"))?;
+    let pace = Pace {
+        delay: Duration::ZERO,
+        max_records: MAX_LINES,
+        max_bytes: usize::MAX,
+        timeout: None,
+        retry: settings.retry,
+    };
+    Ok(Parts { events: Some(lane(exporter, pace)), metrics: None })
+}
 
 /// The way out to standard output.
 pub(crate) struct Stdout {

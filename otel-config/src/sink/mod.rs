@@ -1,17 +1,35 @@
 //! The sinks that exist, each with its own settings.
 //!
-//! A new sink is one file here, one arm of [`SinkConfig`] and one entry in `SINKS`.
+//! A new sink is one file here, one arm of [`SinkKind`] and one entry in `SINKS`.
 
+pub(crate) mod delivery;
+pub(crate) mod headers;
 pub(crate) mod otlp;
 pub(crate) mod stdout;
+pub(crate) mod tls;
 
-use self::{otlp::OtlpConfig, stdout::StdoutConfig};
+use self::{
+    delivery::{Delivery, EventKinds},
+    otlp::OtlpConfig,
+    stdout::StdoutConfig,
+};
 use crate::{ConfigError, Problem, Sources, Spec, error::shown};
 
 /// Settings of one sink.
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SinkConfig {
+    /// Its own settings.
+    pub kind: SinkKind,
+    /// Which events it takes; `None` leaves that to the program.
+    pub events: Option<EventKinds>,
+    /// How its records wait and are tried again.
+    pub delivery: Delivery,
+}
+
+/// Settings that only one kind of sink has.
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "there are a handful per process")]
-pub enum SinkConfig {
+pub enum SinkKind {
     /// Lines on standard output.
     Stdout(StdoutConfig),
     /// OTLP over gRPC or HTTP.
@@ -19,12 +37,12 @@ pub enum SinkConfig {
 }
 
 /// Reads the settings of one kind of sink.
-type Read = fn(&Spec, &Sources<'_>) -> Result<SinkConfig, Problem>;
+type Read = fn(&Spec, &Sources<'_>) -> Result<SinkKind, Problem>;
 
 /// Every sink by the name used in `--sink`, in the order that errors list them.
 const SINKS: [(&str, Read); 2] = [
-    ("otlp", |spec, sources| OtlpConfig::from_spec(spec, sources).map(SinkConfig::Otlp)),
-    ("stdout", |spec, _| StdoutConfig::from_spec(spec).map(SinkConfig::Stdout)),
+    ("otlp", |spec, sources| OtlpConfig::from_spec(spec, sources).map(SinkKind::Otlp)),
+    ("stdout", |spec, _| StdoutConfig::from_spec(spec).map(SinkKind::Stdout)),
 ];
 
 impl SinkConfig {
@@ -35,19 +53,40 @@ impl SinkConfig {
     pub fn from_spec(text: &str, sources: &Sources<'_>) -> Result<Self, ConfigError> {
         let names = SINKS.map(|(name, _)| name);
         let spec = Spec::parse(text, &names, sources)?;
+        let place = || format!("--sink {}", shown(&spec.name));
+        Self::read(&spec, sources).map_err(|problem| ConfigError { place: place(), problem })
+    }
+
+    fn read(spec: &Spec, sources: &Sources<'_>) -> Result<Self, Problem> {
         let known = SINKS.iter().find(|(name, _)| *name == spec.name);
-        let read = match known {
-            Some((_, read)) => read(&spec, sources),
-            None => Err(Problem::UnknownSink { name: shown(&spec.name), valid: names.join(", ") }),
-        };
-        read.map_err(|problem| ConfigError { place: format!("--sink {}", shown(&spec.name)), problem })
+        let (_, read) = known.ok_or_else(|| {
+            let valid = SINKS.map(|(name, _)| name).join(", ");
+            Problem::UnknownSink { name: shown(&spec.name), valid }
+        })?;
+        let kind = read(spec, sources)?;
+        Ok(Self { kind, events: delivery::events(spec)?, delivery: Delivery::from_spec(spec)? })
+    }
+}
+
+impl SinkKind {
+    /// The events that it takes when nobody says otherwise.
+    pub const fn events(&self) -> EventKinds {
+        match self {
+            Self::Stdout(_) | Self::Otlp(_) => EventKinds::DEFAULT,
+        }
+    }
+}
+
+impl From<SinkKind> for SinkConfig {
+    fn from(kind: SinkKind) -> Self {
+        Self { kind, events: None, delivery: Delivery::default() }
     }
 }
 
 /// What runs when no sink is configured anywhere: the table on standard output.
 impl Default for SinkConfig {
     fn default() -> Self {
-        Self::Stdout(StdoutConfig::default())
+        SinkKind::Stdout(StdoutConfig::default()).into()
     }
 }
 

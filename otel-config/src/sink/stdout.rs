@@ -1,5 +1,6 @@
 //! `stdout[,format=table|json]`: events as lines on standard output.
 
+use super::delivery;
 use crate::{Problem, Spec, decode::choose, spec::Key};
 
 const KEYS: &[Key] = &[Key::plain("format")];
@@ -23,7 +24,7 @@ pub enum StdoutFormat {
 
 impl StdoutConfig {
     pub(super) fn from_spec(spec: &Spec) -> Result<Self, Problem> {
-        spec.check_keys(KEYS)?;
+        spec.check_keys(&[KEYS, delivery::EVENT_KEYS])?;
         let format = match spec.get("format") {
             Some(text) => choose(text, &[("table", StdoutFormat::Table), ("json", StdoutFormat::Json)])
                 .map_err(|why| Problem::setting("format", why))?,
@@ -36,7 +37,7 @@ impl StdoutConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{SinkConfig, testing::Outside};
+    use crate::{SinkConfig, SinkKind, testing::Outside};
 
     #[test]
     fn format_is_table_unless_given() {
@@ -48,18 +49,21 @@ mod tests {
         for (spec, format) in table {
             assert_eq!(
                 Outside::default().sink(spec),
-                Ok(SinkConfig::Stdout(StdoutConfig { format })),
+                Ok(SinkKind::Stdout(StdoutConfig { format }).into()),
                 "{spec}"
             );
         }
-        assert_eq!(SinkConfig::default(), SinkConfig::Stdout(StdoutConfig { format: StdoutFormat::Table }));
+        assert_eq!(
+            SinkConfig::default(),
+            SinkKind::Stdout(StdoutConfig { format: StdoutFormat::Table }).into()
+        );
     }
 
     #[test]
     fn mistakes_name_what_is_valid() {
         let table = [
             ("stdout,format=xml", "--sink stdout: format: `xml` is unknown; valid: table, json"),
-            ("stdout,fmt=json", "--sink stdout: unknown key `fmt`; valid keys: format"),
+            ("stdout,fmt=json", "--sink stdout: unknown key `fmt`; valid keys: format, events"),
         ];
         for (spec, line) in table {
             assert_eq!(Outside::default().refusal(spec), line);

@@ -136,7 +136,7 @@ fn each_fault_reads_as_one_line() {
 fn unknown_keys_name_the_valid_ones_but_never_the_tail_of_a_secret() {
     const KEYS: &[Key] = &[Key::plain("endpoint"), Key::secret("header.NAME")];
     let check = |text: &str| {
-        let checked = parse(text, &Outside::default()).unwrap().check_keys(KEYS);
+        let checked = parse(text, &Outside::default()).unwrap().check_keys(&[KEYS]);
         checked.map_err(|problem| problem.to_string())
     };
     let unknown = |key: &str| Err(format!("unknown key `{key}`; valid keys: endpoint, header.NAME"));

@@ -8,9 +8,9 @@ use url::Url;
 
 use super::{
     options::{self, Protocol},
-    settings::{Found, Settings},
+    settings::Settings,
 };
-use crate::Problem;
+use crate::{Problem, spec::Found};
 
 const GRPC_PORT: u16 = 4317;
 const FORMS: &str = "valid: http://HOST[:PORT][/PATH], https://HOST[:PORT][/PATH], or HOST:PORT for gRPC";

@@ -26,12 +26,9 @@ use std::{cell::RefCell, fmt, time::Duration};
 
 use url::Url;
 
-pub use self::{
-    headers::{Header, parse_headers},
-    options::{Compression, DEFAULT_TIMEOUT, Protocol, Temporality},
-    tls::Identity,
-};
+pub use self::options::{Compression, DEFAULT_TIMEOUT, Protocol, Temporality};
 use self::{options::Signals, settings::Settings};
+use super::{delivery, headers::Header, tls::Identity};
 use crate::{Problem, Sources, Spec, spec::Key};
 
 const KEYS: &[Key] = &[
@@ -84,7 +81,7 @@ pub struct OtlpSignal {
 
 impl OtlpConfig {
     pub(super) fn from_spec(spec: &Spec, sources: &Sources<'_>) -> Result<Self, Problem> {
-        spec.check_keys(KEYS)?;
+        spec.check_keys(&[KEYS, delivery::EVENT_KEYS, delivery::KEYS])?;
         // Both signals read the generic variables: say once what is wrong with those.
         let said = RefCell::new(Vec::new());
         let warn = |line: String| {

@@ -1,6 +1,6 @@
 //! Where a setting of one signal is looked for.
 
-use crate::{Problem, Sources, Spec};
+use crate::{Problem, Sources, Spec, spec::Found};
 
 /// The settings as one signal sees them.
 #[derive(Clone, Copy)]
@@ -11,17 +11,10 @@ pub(super) struct Settings<'a> {
     pub(super) signal: &'static str,
 }
 
-/// A value and the name of the key or variable it came from, for errors.
-pub(super) struct Found {
-    pub(super) setting: String,
-    pub(super) value: String,
-}
-
 impl Settings<'_> {
     /// A key of the sink.
     pub(super) fn key(&self, key: &str) -> Option<Found> {
-        let value = self.spec.get(key)?.to_owned();
-        Some(Found { setting: key.to_owned(), value })
+        self.spec.found(key)
     }
 
     /// The names of a variable: the signal's own, then the generic one.

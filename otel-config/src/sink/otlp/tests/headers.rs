@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::parse_headers;
 
 const GENERIC: &str = "OTEL_EXPORTER_OTLP_HEADERS";
 const LOGS: &str = "OTEL_EXPORTER_OTLP_LOGS_HEADERS";

@@ -67,7 +67,8 @@ fn unknown_keys_name_the_valid_ones() {
     assert_eq!(
         Outside::default().refusal("otlp,endpont=http://h"),
         "--sink otlp: unknown key `endpont`; valid keys: endpoint, logs_endpoint, metrics_endpoint, protocol, \
-         header.NAME, compression, timeout, ca, cert, key, insecure, signals, temporality, histogram"
+         header.NAME, compression, timeout, ca, cert, key, insecure, signals, temporality, histogram, \
+         events, queue_size, storage, storage_size, retry, retry_initial, retry_max, retry_elapsed"
     );
 }
 

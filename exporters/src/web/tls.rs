@@ -2,22 +2,24 @@
 
 use std::sync::Arc;
 
-use convis_otel_config::{Identity, OtlpSignal};
+use convis_otel_config::Identity;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
+
+use super::Target;
 
 /// The TLS settings of an HTTP client.
 ///
 /// # Errors
 /// One line that never repeats any part of a certificate or a key.
-pub(super) fn client_config(signal: &OtlpSignal) -> Result<ClientConfig, String> {
+pub(crate) fn client_config(target: Target<'_>) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| format!("TLS cannot be set up: {error}"))?
-        .with_root_certificates(roots(signal)?);
-    match &signal.identity {
+        .with_root_certificates(roots(target)?);
+    match target.identity {
         None => Ok(builder.with_no_client_auth()),
         Some(Identity { cert, key }) => {
             let chain =
@@ -31,12 +33,12 @@ pub(super) fn client_config(signal: &OtlpSignal) -> Result<ClientConfig, String>
     }
 }
 
-fn roots(signal: &OtlpSignal) -> Result<RootCertStore, String> {
+fn roots(target: Target<'_>) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
-    if signal.endpoint.scheme() != "https" {
+    if target.endpoint.scheme() != "https" {
         return Ok(roots);
     }
-    let trusted = match &signal.ca {
+    let trusted = match target.ca {
         Some(pem) => certificates(pem).ok_or("no PEM certificate to trust; check `ca`")?,
         None => rustls_native_certs::load_native_certs().certs,
     };

@@ -8,12 +8,12 @@ use crate::outcome::{ExportError, Outcome};
 const SHORTEST: usize = 6;
 
 /// The words of all header values.
-pub(super) struct Redact {
+pub(crate) struct Redact {
     words: Vec<String>,
 }
 
 impl Redact {
-    pub(super) fn new(headers: &[Header]) -> Self {
+    pub(crate) fn new(headers: &[Header]) -> Self {
         let values = headers.iter().map(|header| header.value.expose().as_str());
         // The whole value first: `Bearer abc` may be echoed as a whole or as `abc`.
         let words = values.flat_map(|value| std::iter::once(value).chain(value.split_whitespace()));
@@ -22,7 +22,7 @@ impl Redact {
     }
 
     /// The outcome with its texts cleaned.
-    pub(super) fn outcome(&self, outcome: Outcome) -> Outcome {
+    pub(crate) fn outcome(&self, outcome: Outcome) -> Outcome {
         match outcome {
             Outcome::Sent { rejected, message } => Outcome::Sent { rejected, message: self.text(message) },
             Outcome::Retry { after, error } => Outcome::Retry { after, error: self.error(error) },
