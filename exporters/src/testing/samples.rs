@@ -182,6 +182,7 @@ pub(crate) fn histogram(buckets: [u64; 3], sum: f64) -> PointValue {
         min: 0.05,
         max: 2.0,
         buckets: buckets.to_vec(),
+        exponential: None,
     })
 }
 
