@@ -93,6 +93,9 @@ pub struct Run {
     /// Who names containers.
     #[command(flatten)]
     pub containers: Containers,
+    /// What is told, and how.
+    #[command(flatten)]
+    pub policy: Policy,
     /// Show convis's own connections as well
     #[arg(long)]
     pub include_self: bool,
@@ -132,6 +135,15 @@ pub struct Containers {
     /// Let the labels app.kubernetes.io/instance and app.kubernetes.io/name name services
     #[arg(long)]
     pub k8s_labels: bool,
+}
+
+/// Options about what is told, as `convis_otel_config::policy` reads them.
+#[derive(Debug, Clone, Args)]
+pub struct Policy {
+    /// What a network is called in `convis.peer.network`, repeatable: `NAME=CIDR[,CIDR]...`; the longest prefix counts, and names
+    /// given here come before loopback, private, `link_local` and public
+    #[arg(long = "network", value_name = "NAME=CIDR")]
+    pub networks: Vec<String>,
 }
 
 /// Options of `check`.

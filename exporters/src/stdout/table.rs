@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::text::{bytes, cell, duration, elided, endpoint, printable};
-use crate::model::{CloseReason, Closer, ConnectError, Detail, Event, Resource, Role, Value};
+use crate::model::{CloseReason, Closer, ConnectError, Detail, Event, PeerNetwork, Resource, Role, Value};
 use crate::settings::OutputStyle;
 
 /// Titles and widths; the last column is as wide as it needs.
@@ -175,11 +175,15 @@ fn container(resource: &Resource) -> Option<&str> {
     resource.text("k8s.pod.name").or_else(|| resource.text("container.name")).or_else(id)
 }
 
-/// Its address, and its name if it is on this host.
+/// Its address, and its name if it is on this host, or what the user calls its network.
 fn peer(event: &Event) -> String {
     let mut text = endpoint(event.connection.peer, PEER_WIDTH);
     let room = PEER_WIDTH.saturating_sub(text.chars().count() + 1);
-    if let Some(name) = event.peer.as_ref().and_then(|peer| peer.display_name())
+    let network = match event.connection.peer_network {
+        PeerNetwork::Named(network) => Some(network.as_str()),
+        _ => None,
+    };
+    if let Some(name) = event.peer.as_ref().and_then(|peer| peer.display_name()).or(network)
         && room >= SHORTEST_NAME
     {
         text.push(' ');

@@ -1,8 +1,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use convis_otel_config::policy::NetworkName;
+
 use super::*;
-use crate::model::Resource;
+use crate::model::{Peer, Resource};
 use crate::testing::assert_golden;
 use crate::testing::samples::{closed, event, events, process};
 
@@ -85,6 +87,20 @@ fn colour_changes_no_text() {
         [GREEN, YELLOW, RED, DIM, PLAIN].iter().fold(coloured.clone(), |text, code| text.replace(code, ""));
     assert!(coloured.contains(RED));
     assert_eq!(bare, plain);
+}
+
+/// Scenario: a peer in a network that the user has named, without and with a process on this host.
+/// Guarantees: the network's name behind its address, unless the peer itself has a name.
+#[test]
+fn named_networks_are_shown() {
+    let curl = process("curl", 1);
+    let mut event = client(&curl, closed(1, 2));
+    event.connection.peer_network = PeerNetwork::named(NetworkName::new("office").unwrap());
+    let text = shown(&mut table(OutputStyle::default()), std::slice::from_ref(&event));
+    assert!(text.contains("93.184.216.34:443 office "), "{text}");
+    event.peer = Some(Arc::new(Peer::of(&process("nginx", 2))));
+    let text = shown(&mut table(OutputStyle::default()), &[event]);
+    assert!(text.contains("93.184.216.34:443 nginx ") && !text.contains("office"), "{text}");
 }
 
 /// Scenario: processes whose names try to drive the terminal.

@@ -12,6 +12,7 @@ fn end(role: Role, local: &str, peer: &str, namespace: u32, began_ns: u64) -> Rc
         role: Some(role),
         local: local.parse().unwrap(),
         peer: peer.parse().unwrap(),
+        peer_network: PeerNetwork::Private,
         network_namespace: namespace,
         attribution: Attribution::Kernel,
         preexisting: false,
