@@ -144,6 +144,14 @@ pub struct Policy {
     /// given here come before loopback, private, `link_local` and public
     #[arg(long = "network", value_name = "NAME=CIDR")]
     pub networks: Vec<String>,
+    /// Tell only of connections that match this rule or another --include: conditions `key=value[,key=value]...` that must all
+    /// hold. Keys: executable, container, namespace, role, network, cidr, `local_cidr`, port; one that comes again is a list;
+    /// `*` in a name stands for any text
+    #[arg(long, value_name = "RULE")]
+    pub include: Vec<String>,
+    /// Leave out connections that match this rule, from events and metrics
+    #[arg(long, value_name = "RULE")]
+    pub exclude: Vec<String>,
 }
 
 /// Options of `check`.

@@ -219,6 +219,7 @@ impl Capture {
             skipped,
             missed_ends: tracker.missed_ends,
             own_ends: tracker.own_ends,
+            left_out: tracker.left_out,
             connections: tracker.connections(),
             processes: tracker.processes.len(),
             resources: tracker.metrics.resources(),

@@ -71,6 +71,12 @@ fn policy(flags: &cli::Policy) -> Result<Policy, Fatal> {
     for text in &flags.networks {
         settings.add_network(text)?;
     }
+    for text in &flags.include {
+        settings.add_include(text)?;
+    }
+    for text in &flags.exclude {
+        settings.add_exclude(text)?;
+    }
     Ok(Policy::new(&settings)?)
 }
 

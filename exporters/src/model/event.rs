@@ -330,12 +330,7 @@ pub const SEVERITY_WARN: u8 = 13;
 impl Event {
     /// Which event this is.
     pub const fn name(&self) -> EventName {
-        match self.detail {
-            Detail::Opened { .. } => EventName::Opened,
-            Detail::Updated { .. } => EventName::Updated,
-            Detail::Closed { .. } => EventName::Closed,
-            Detail::Failed { .. } => EventName::Failed,
-        }
+        self.detail.name()
     }
 
     /// OTLP severity number. An application that gives up is no problem of the network.
@@ -429,6 +424,16 @@ impl Event {
 }
 
 impl Detail {
+    /// Which event it belongs to.
+    pub const fn name(&self) -> EventName {
+        match self {
+            Self::Opened { .. } => EventName::Opened,
+            Self::Updated { .. } => EventName::Updated,
+            Self::Closed { .. } => EventName::Closed,
+            Self::Failed { .. } => EventName::Failed,
+        }
+    }
+
     fn visit(&self, mut visit: impl FnMut(&'static str, Value<'_>)) {
         match self {
             Self::Opened { handshake } => {

@@ -65,7 +65,7 @@ impl PeerNetwork {
 
 #[cfg(test)]
 mod tests {
-    use convis_otel_config::policy::parse_network;
+    use convis_otel_config::policy::{BUILT_IN_NETWORKS, parse_network};
 
     use super::*;
 
@@ -81,6 +81,7 @@ mod tests {
         assert_eq!((of("10.8.1.2"), of("2001:db8::7"), office.as_str()), (office, office, "office"));
         assert_eq!((of("10.9.1.2"), of("192.0.2.7")), (PeerNetwork::Private, PeerNetwork::Private));
         assert_eq!((of("::1"), of("198.51.100.1")), (PeerNetwork::Loopback, PeerNetwork::Public));
+        assert_eq!(PeerNetwork::BUILT_IN.map(PeerNetwork::as_str), BUILT_IN_NETWORKS);
         assert_eq!((of("169.254.0.1"), of("fe80::1")), (PeerNetwork::LinkLocal, PeerNetwork::LinkLocal));
     }
 }

@@ -8,6 +8,9 @@ use std::sync::{Mutex, PoisonError};
 use super::cidr::{Cidr, bits};
 use crate::error::shown;
 
+/// What networks are called that nobody has named.
+pub const BUILT_IN_NETWORKS: [&str; 4] = ["loopback", "private", "link_local", "public"];
+
 /// Longest name of a network.
 const LONGEST_NAME: usize = 64;
 

@@ -5,6 +5,7 @@
 
 mod ends;
 mod facts;
+mod fate;
 mod holder;
 mod listeners;
 mod live;
@@ -37,6 +38,7 @@ use live::{Live, Walk};
 use lost::Lost;
 use outbox::{Counts, Now, Outbox};
 
+pub use fate::LeftOut;
 pub use live::{Doubts, Purpose};
 pub use translator::Translator;
 
@@ -62,6 +64,8 @@ pub struct Tracker {
     swept_open: FxHashSet<u64>,
     /// Ends left out because the other end is convis's own listener.
     pub own_ends: u64,
+    /// Events left out by policy.
+    pub left_out: LeftOut,
     /// Connections whose end was missed.
     pub missed_ends: u64,
     /// Through address translation.
@@ -114,6 +118,7 @@ impl Tracker {
             delivered: Delivered::default(),
             swept_open: FxHashSet::default(),
             own_ends: 0,
+            left_out: LeftOut::default(),
             missed_ends: 0,
             policy: Policy::default(),
             out: Outbox::new(&describer.host),

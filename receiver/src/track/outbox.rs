@@ -12,6 +12,7 @@ use convis_exporters::model::{Detail, Event, Resource, Role};
 
 use super::Tracker;
 use super::ends::End;
+use super::fate::Fate;
 use super::series::{self, Open};
 use crate::clock::Clock;
 use crate::identity::Host;
@@ -231,13 +232,20 @@ impl Tracker {
     }
 
     fn release(&mut self, item: Item) {
-        self.count(&item);
+        let identity = item.end.holder.identity(&self.describer);
+        let resource = identity.map_or_else(|| Arc::clone(&self.out.nobody), |identity| identity.resource);
+        let fate = self.fate(&item.end, &resource);
+        if fate != Fate::Filtered {
+            self.count(&item);
+        }
         let Item { end, event: Some((time_ns, detail)), since, .. } = item else {
             return;
         };
+        if fate != Fate::Told {
+            self.left_out.count(fate, detail.name());
+            return;
+        }
         let connection = end.connection.get();
-        let identity = end.holder.identity(&self.describer);
-        let resource = identity.map_or_else(|| Arc::clone(&self.out.nobody), |identity| identity.resource);
         let peer = end.peer().and_then(|peer| peer.holder.identity(&self.describer));
         let time_unix_nanos = since.clock.unix_nanos(time_ns);
         self.out.unnamed += u64::from(end.holder.workload.is_unnamed());

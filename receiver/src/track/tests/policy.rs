@@ -1,12 +1,25 @@
 use convis_exporters::model::PeerNetwork;
 use convis_otel_config::policy::{Policy, Settings};
 
+use super::waiting::{ID, in_container};
 use super::*;
+use crate::container::testing::Feed;
 
 fn policy(write: impl FnOnce(&mut Settings)) -> Policy {
     let mut settings = Settings::default();
     write(&mut settings);
     Policy::new(&settings).unwrap()
+}
+
+fn rules(include: &[&str], exclude: &[&str]) -> Policy {
+    policy(|settings| {
+        for rule in include {
+            settings.add_include(rule).unwrap();
+        }
+        for rule in exclude {
+            settings.add_exclude(rule).unwrap();
+        }
+    })
 }
 
 fn networks(lines: &[&str]) -> Policy {
@@ -42,4 +55,70 @@ fn named_networks_are_told_and_counted() {
     tracker.set_policy(Policy::default());
     opened(&mut tracker, conn(3, role::CLIENT, SHELL, 0));
     assert_eq!(tracker.take_events()[0].connection.peer_network, PeerNetwork::Private);
+}
+
+/// Scenario: a connection of a process that is left out, with an update and an end, an attempt of it, and a connection of another
+/// process to another port; then the filter goes while the first connection lives.
+/// Guarantees: no event and no metric of what is left out, before and after, and each event of it counted by kind; everything of
+/// the other.
+#[test]
+fn what_is_filtered_is_neither_told_nor_counted() {
+    let mut tracker = tracker();
+    let nginx = Owner { tgid: 80, start_ns: 90_000_000, ..SHELL };
+    exec(&mut tracker, nginx, "nginx");
+    tracker.set_policy(rules(&[], &["executable=curl"]));
+    let hidden = conn(1, role::CLIENT, SHELL, 0);
+    opened(&mut tracker, hidden);
+    let failing = conn(2, role::CLIENT, SHELL, flag::FAILED);
+    tracker.apply(Record::Failed { time_ns: 9_000, conn: failing, totals: totals(2, 111) }, CLOCK, 0);
+    let shown = conn(3, role::CLIENT, nginx, 0);
+    opened(&mut tracker, shown);
+    tracker.set_policy(Policy::default());
+    tracker.begin_walk(Purpose { samples: true, updates: true });
+    for conn in [hidden, shown] {
+        let key = conn.id | wire::SOCKET_KEY;
+        tracker.apply(Record::Live { time_ns: 8_000, key, conn, totals: totals(1, 0) }, CLOCK, 0);
+    }
+    tracker.end_walk();
+    closed(&mut tracker, hidden, totals(1, 0));
+    closed(&mut tracker, shown, totals(1, 0));
+    let events = tracker.take_events();
+    let ids: Vec<_> = events.iter().map(|event| (event.connection.id, event.name())).collect();
+    assert_eq!(ids, [(3, EventName::Opened), (3, EventName::Updated), (3, EventName::Closed)]);
+    assert_eq!(tracker.left_out.filtered, [1, 1, 1, 1]);
+    let batch = tracker.metrics.collect(100);
+    let owners: Vec<_> =
+        batch.resources.iter().map(|of| of.resource.text("process.executable.name").unwrap()).collect();
+    assert_eq!(owners, ["nginx"]);
+    assert_eq!(sums(&mut tracker, "convis.tcp.connection.active"), [0]);
+    assert_eq!(sums(&mut tracker, "convis.tcp.connection.io"), [100, 200]);
+}
+
+/// Scenario: a container is left out by a name that comes while its opened event waits, or not in time.
+/// Guarantees: the name that came decides for all events; without it the connection is told, also once the name is there.
+#[test]
+fn a_late_name_decides_if_it_is_awaited() {
+    const SECOND: u64 = 1_000_000_000;
+    for (named_at, told) in [(SECOND, 0), (3 * SECOND, 2)] {
+        let (mut feed, directory) = Feed::new();
+        let mut tracker = in_container(&mut feed, directory);
+        tracker.set_policy(rules(&[], &["container=web"]));
+        let served = Conn { flags: flag::ACCEPTED, ..conn(1, role::SERVER, SHELL, 0) };
+        tracker.apply(Record::Opened { time_ns: 3_500, conn: served }, CLOCK, SECOND / 2);
+        for now_ns in [SECOND, 2 * SECOND, 3 * SECOND] {
+            if now_ns == named_at {
+                feed.name(ID, "web");
+            }
+            tracker.settle(CLOCK, now_ns);
+        }
+        tracker.apply(
+            Record::Closed { time_ns: 9_000, conn: served, totals: totals(1, 0) },
+            CLOCK,
+            4 * SECOND,
+        );
+        tracker.settle(CLOCK, 5 * SECOND);
+        assert_eq!(tracker.take_events().len(), told);
+        let left_out = u64::from(told == 0);
+        assert_eq!(tracker.left_out.filtered, [left_out, 0, left_out, 0]);
+    }
 }
