@@ -100,6 +100,7 @@ fn event(index: usize, resource: &Arc<Resource>) -> Event {
             preexisting: false,
             never_accepted: false,
             kernel_owned: false,
+            unexpected: false,
         },
         peer: None,
         nat_peer: None,

@@ -152,6 +152,10 @@ pub struct Policy {
     /// Leave out connections that match this rule, from events and metrics
     #[arg(long, value_name = "RULE")]
     pub exclude: Vec<String>,
+    /// What is expected of the processes that executable, container, namespace and role name, by network, cidr, `local_cidr` and
+    /// port, repeatable; any other connection of theirs is told with severity WARN and counted as unexpected
+    #[arg(long = "expect", value_name = "RULE")]
+    pub expectations: Vec<String>,
 }
 
 /// Options of `check`.

@@ -54,6 +54,7 @@ mod tests {
             preexisting: false,
             never_accepted: false,
             kernel_owned: false,
+            unexpected: false,
         }
     }
 

@@ -77,6 +77,9 @@ fn policy(flags: &cli::Policy) -> Result<Policy, Fatal> {
     for text in &flags.exclude {
         settings.add_exclude(text)?;
     }
+    for text in &flags.expectations {
+        settings.add_expectation(text)?;
+    }
     Ok(Policy::new(&settings)?)
 }
 

@@ -199,6 +199,8 @@ pub struct Connection {
     pub never_accepted: bool,
     /// A socket of the kernel itself, such as of a network file system: no process owns it.
     pub kernel_owned: bool,
+    /// It breaks what is expected of its owner.
+    pub unexpected: bool,
 }
 
 impl Connection {
@@ -324,7 +326,7 @@ pub struct EventBatch {
 
 /// OTLP severity number of an ordinary event (INFO).
 pub const SEVERITY_INFO: u8 = 9;
-/// OTLP severity number of a failed attempt (WARN).
+/// OTLP severity number of a failed attempt and of an unexpected connection (WARN).
 pub const SEVERITY_WARN: u8 = 13;
 
 impl Event {
@@ -336,6 +338,7 @@ impl Event {
     /// OTLP severity number. An application that gives up is no problem of the network.
     pub const fn severity(&self) -> u8 {
         match self.detail {
+            _ if self.connection.unexpected => SEVERITY_WARN,
             Detail::Failed { error: ConnectError::Cancelled, .. }
             | Detail::Opened { .. }
             | Detail::Updated { .. }
@@ -375,6 +378,9 @@ impl Event {
         }
         if connection.kernel_owned {
             visit("convis.connection.kernel_owned", Value::Bool(true));
+        }
+        if connection.unexpected {
+            visit("convis.unexpected", Value::Bool(true));
         }
         if let Some(address) = self.nat_peer {
             visit("convis.nat.peer.address", Value::Address(address.ip()));
@@ -418,7 +424,8 @@ impl Event {
                     totals.bytes_received
                 ),
                 Detail::Failed { error, .. } => write!(f, "failed ({})", error.as_str()),
-            }
+            }?;
+            f.write_str(if connection.unexpected { ", unexpected" } else { "" })
         })
     }
 }
@@ -494,3 +501,6 @@ fn seconds<'a>(duration: Duration) -> Value<'a> {
 fn count<'a>(number: u64) -> Value<'a> {
     Value::Int(i64::try_from(number).unwrap_or(i64::MAX))
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,6 +40,7 @@ const LINES_PER_TITLE: usize = 40;
 const GREEN: &str = "\x1b[32m";
 const YELLOW: &str = "\x1b[33m";
 const RED: &str = "\x1b[31m";
+const MAGENTA: &str = "\x1b[35m";
 const DIM: &str = "\x1b[2m";
 const PLAIN: &str = "\x1b[0m";
 
@@ -75,7 +76,10 @@ impl Table {
     }
 
     fn line(&self, event: &Event, text: &mut String) {
-        let (moved, lasted, ending) = outcome(&event.detail);
+        let (moved, lasted, mut ending) = outcome(&event.detail);
+        if event.connection.unexpected {
+            ending.insert_str(0, if ending.is_empty() { "unexpected" } else { "unexpected, " });
+        }
         let cells = [
             &self.time(event.time_unix_nanos),
             event.name().short(),
@@ -86,7 +90,7 @@ impl Table {
             &lasted,
             &ending,
         ];
-        row(cells, self.style.colour.then(|| colour(&event.detail)), text);
+        row(cells, self.style.colour.then(|| colour(event)), text);
     }
 
     fn time(&self, unix_nanos: u64) -> String {
@@ -111,8 +115,9 @@ fn row(cells: [&str; COLUMNS.len()], event_colour: Option<&str>, text: &mut Stri
     text.push('\n');
 }
 
-const fn colour(detail: &Detail) -> &'static str {
-    match detail {
+const fn colour(event: &Event) -> &'static str {
+    match event.detail {
+        _ if event.connection.unexpected => MAGENTA,
         Detail::Opened { .. } => GREEN,
         Detail::Updated { .. } => PLAIN,
         Detail::Closed { .. } => DIM,

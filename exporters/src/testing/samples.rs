@@ -56,6 +56,7 @@ pub(crate) fn event(resource: &Arc<Resource>, role: Option<Role>, ends: [&str; 2
             preexisting: role.is_none(),
             never_accepted: false,
             kernel_owned: false,
+            unexpected: false,
         },
         peer: None,
         nat_peer: None,

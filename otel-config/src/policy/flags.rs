@@ -36,6 +36,15 @@ impl Settings {
         self.filters.exclude.push(parse_rule(text).map_err(|why| refused("exclude", why))?);
         Ok(())
     }
+
+    /// Takes the value of an `--expect`.
+    ///
+    /// # Errors
+    /// It is no expectation.
+    pub fn add_expectation(&mut self, text: &str) -> Result<(), ConfigError> {
+        self.expectations.0.push(parse_expectation(text).map_err(|why| refused("expect", why))?);
+        Ok(())
+    }
 }
 
 fn refused(flag: &str, why: String) -> ConfigError {
@@ -49,6 +58,16 @@ pub(super) fn parse_rule(text: &str) -> Result<Rule, String> {
         rule.set(key, &borrowed(&values))?;
     }
     rule.checked()
+}
+
+/// Reads an expectation. A key of its target without a value means that none is expected.
+pub(super) fn parse_expectation(text: &str) -> Result<Rule, String> {
+    let mut rule = Rule::default();
+    for (key, values) in entries(text)? {
+        let values = borrowed(&values);
+        rule.set(key, if values == [""] { &[] } else { &values })?;
+    }
+    rule.checked_expectation()
 }
 
 /// All keys in the order of their first value.

@@ -1,6 +1,7 @@
 //! What is told of which connections, and what their networks are called.
 
 mod cidr;
+mod expectations;
 mod filters;
 mod flags;
 mod networks;
@@ -8,6 +9,7 @@ mod pattern;
 mod rule;
 
 pub use cidr::Cidr;
+pub use expectations::Expectations;
 pub use filters::Filters;
 pub use networks::{BUILT_IN_NETWORKS, NetworkName, Networks, parse_network};
 pub use pattern::Pattern;
@@ -22,6 +24,8 @@ pub struct Settings {
     pub networks: Vec<(NetworkName, Cidr)>,
     /// Which connections are told.
     pub filters: Filters,
+    /// Which connections are unexpected.
+    pub expectations: Expectations,
 }
 
 /// The same, ready to be applied to connections. The default tells of everything.
@@ -31,6 +35,8 @@ pub struct Policy {
     pub networks: Networks,
     /// Which connections are told.
     pub filters: Filters,
+    /// Which connections are unexpected.
+    pub expectations: Expectations,
 }
 
 impl Policy {
@@ -45,7 +51,9 @@ impl Policy {
         let filters = settings.filters.clone();
         let rules = filters.include.iter().chain(&filters.exclude);
         known(&networks, rules).map_err(|why| refused("filters", why))?;
-        Ok(Self { networks, filters })
+        let expectations = settings.expectations.clone();
+        known(&networks, expectations.0.iter()).map_err(|why| refused("expect", why))?;
+        Ok(Self { networks, filters, expectations })
     }
 }
 
@@ -74,6 +82,8 @@ mod tests {
         settings.add_network("office=10.8.0.0/16").unwrap();
         settings.add_include("network=office,network=link_local").unwrap();
         assert!(Policy::new(&settings).is_ok());
+        settings.add_expectation("executable=nginx,network=offcie").unwrap();
+        assert!(Policy::new(&settings).unwrap_err().to_string().starts_with("expect: there is no network"));
         settings.add_exclude("network=offcie").unwrap();
         assert_eq!(
             Policy::new(&settings).unwrap_err().to_string(),

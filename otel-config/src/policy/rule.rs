@@ -90,9 +90,9 @@ impl Rule {
     pub(super) fn set(&mut self, key: &str, values: &[&str]) -> Result<(), String> {
         let Self { subject, target } = self;
         let is_set = match key.strip_suffix('s').unwrap_or(key) {
-            "executable" => replace(&mut subject.executables, all(values, Pattern::new)?),
-            "container" => replace(&mut subject.containers, all(values, Pattern::new)?),
-            "namespace" => replace(&mut subject.namespaces, all(values, Pattern::new)?),
+            "executable" => replace(&mut subject.executables, patterns(key, values)?),
+            "container" => replace(&mut subject.containers, patterns(key, values)?),
+            "namespace" => replace(&mut subject.namespaces, patterns(key, values)?),
             "role" => subject.role.replace(role(values)?).is_some(),
             "network" => target.networks.replace(all(values, NetworkName::new)?).is_some(),
             "cidr" => target.cidrs.replace(all(values, str::parse)?).is_some(),
@@ -113,6 +113,14 @@ impl Rule {
         }
         if self.target.has_empty_list() {
             return Err("a condition has no value, so that nothing would ever meet it".to_owned());
+        }
+        Ok(self)
+    }
+
+    /// The rule, if it says what is expected.
+    pub(super) fn checked_expectation(self) -> Result<Self, String> {
+        if self.target.is_empty() {
+            return Err("it does not say what is expected; give network, cidr, local_cidr or port".to_owned());
         }
         Ok(self)
     }
@@ -180,6 +188,13 @@ impl Target {
 /// `true` if there were values already.
 fn replace(list: &mut Vec<Pattern>, values: Vec<Pattern>) -> bool {
     !std::mem::replace(list, values).is_empty()
+}
+
+fn patterns(key: &str, values: &[&str]) -> Result<Vec<Pattern>, String> {
+    if values.is_empty() {
+        return Err(format!("`{key}` has no value"));
+    }
+    all(values, Pattern::new)
 }
 
 fn all<T>(values: &[&str], read: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {

@@ -36,6 +36,7 @@ pub(super) struct End {
     pub(super) held_in: Cell<u32>,
     /// Not decided before the first of it is let go.
     pub(super) fate: Cell<Option<Fate>>,
+    pub(super) unexpected_counted: Cell<bool>,
     /// When it was established or accepted, and when it ended, by the kernel's clock.
     began_ns: u64,
     ended_ns: Cell<u64>,
@@ -62,6 +63,7 @@ impl End {
             waiting: Cell::default(),
             held_in: Cell::default(),
             fate: Cell::default(),
+            unexpected_counted: Cell::default(),
             began_ns,
             ended_ns: Cell::new(u64::MAX),
             peer: RefCell::default(),

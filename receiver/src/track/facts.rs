@@ -21,6 +21,7 @@ pub(super) fn connection(conn: &Conn, attribution: Attribution, networks: &Netwo
         preexisting: conn.flags & flag::PREEXISTING != 0,
         never_accepted: false,
         kernel_owned: conn.flags & flag::KERNEL != 0,
+        unexpected: false,
     }
 }
 

@@ -6,8 +6,9 @@
 use convis_exporters::model::{Connection, EventName, Resource, Role};
 use convis_otel_config::policy::{self, Facts, Policy};
 
-use super::Tracker;
 use super::ends::End;
+use super::{Tracker, series};
+use crate::metrics::{Extra, Instrument};
 
 /// What becomes of an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,13 +42,31 @@ impl Tracker {
         if let Some(fate) = end.fate.get() {
             return fate;
         }
-        let fate = decide(&self.policy, &end.connection.get(), resource);
+        let mut connection = end.connection.get();
+        let fate = decide(&self.policy, &mut connection, resource);
+        end.connection.set(connection);
         end.fate.set(Some(fate));
         fate
     }
+
+    /// Counts an end that breaks an expectation, once, as soon as its role is known.
+    pub(super) fn count_unexpected(&mut self, end: &End) {
+        let connection = end.connection.get();
+        let Some(role) = connection.role.filter(|_| connection.unexpected) else {
+            return;
+        };
+        if end.unexpected_counted.replace(true) {
+            return;
+        }
+        let peer = self.peer_service(end);
+        let group = self.group(&end.holder);
+        let mut group = group.borrow_mut();
+        let of = series::dimensions(&mut group, &connection, role, peer);
+        group.add(Instrument::Unexpected, Some(&of), Extra::None, 1);
+    }
 }
 
-fn decide(policy: &Policy, connection: &Connection, resource: &Resource) -> Fate {
+fn decide(policy: &Policy, connection: &mut Connection, resource: &Resource) -> Fate {
     let owner = |key| resource.text(key);
     let facts = Facts {
         owner: &owner,
@@ -60,5 +79,9 @@ fn decide(policy: &Policy, connection: &Connection, resource: &Resource) -> Fate
         network: connection.peer_network.as_str(),
         server_port: connection.server().map(|server| server.port()),
     };
-    if policy.filters.pass(&facts) { Fate::Told } else { Fate::Filtered }
+    if !policy.filters.pass(&facts) {
+        return Fate::Filtered;
+    }
+    connection.unexpected = policy.expectations.are_broken_by(&facts);
+    Fate::Told
 }

@@ -16,6 +16,7 @@ use super::fate::Fate;
 use super::series::{self, Open};
 use crate::clock::Clock;
 use crate::identity::Host;
+use crate::metrics::PeerService;
 
 /// How long an event waits for the other end's record: longer than a drain and an accept that is not held up.
 const PEER_PATIENCE_NS: u64 = 250_000_000;
@@ -237,6 +238,7 @@ impl Tracker {
         let fate = self.fate(&item.end, &resource);
         if fate != Fate::Filtered {
             self.count(&item);
+            self.count_unexpected(&item.end);
         }
         let Item { end, event: Some((time_ns, detail)), since, .. } = item else {
             return;
@@ -287,10 +289,15 @@ impl Tracker {
         }
     }
 
+    /// The service at the other end, if that is known.
+    pub(super) fn peer_service(&self, end: &End) -> Option<Rc<PeerService>> {
+        end.peer().and_then(|peer| peer.holder.identity(&self.describer)?.service)
+    }
+
     /// Begins to count an end.
     fn open(&mut self, end: &End, role: Role) -> Open {
         let per_process = self.metrics.is_per_process() && end.holder.process.is_some();
-        let peer = end.peer().and_then(|peer| peer.holder.identity(&self.describer)?.service);
+        let peer = self.peer_service(end);
         let group = self.group(&end.holder);
         let of = series::dimensions(&mut group.borrow_mut(), &end.connection.get(), role, peer);
         Open::begin(group, of, per_process)

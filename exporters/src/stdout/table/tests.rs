@@ -103,6 +103,24 @@ fn named_networks_are_shown() {
     assert!(text.contains("93.184.216.34:443 nginx ") && !text.contains("office"), "{text}");
 }
 
+/// Scenario: an unexpected connection opens and closes, in colour.
+/// Guarantees: both lines say so, in a colour of their own.
+#[test]
+fn the_unexpected_stands_out() {
+    let curl = process("curl", 1);
+    let mut events = [client(&curl, Detail::Opened { handshake: None }), client(&curl, closed(1, 2))];
+    for event in &mut events {
+        event.connection.unexpected = true;
+    }
+    let text = shown(&mut table(OutputStyle { terminal: false, colour: true }), &events);
+    let lines: Vec<_> = text.lines().skip(1).collect();
+    assert!(
+        lines[0].ends_with("  unexpected") && lines[1].ends_with("  unexpected, closed by peer"),
+        "{text}"
+    );
+    assert!(lines.iter().all(|line| line.contains(MAGENTA)), "{text}");
+}
+
 /// Scenario: processes whose names try to drive the terminal.
 /// Guarantees: one line, no control character.
 #[test]

@@ -22,6 +22,14 @@ fn rules(include: &[&str], exclude: &[&str]) -> Policy {
     })
 }
 
+fn expecting(lines: &[&str]) -> Policy {
+    policy(|settings| {
+        for line in lines {
+            settings.add_expectation(line).unwrap();
+        }
+    })
+}
+
 fn networks(lines: &[&str]) -> Policy {
     policy(|settings| lines.iter().for_each(|line| settings.add_network(line).unwrap()))
 }
@@ -121,4 +129,63 @@ fn a_late_name_decides_if_it_is_awaited() {
         let left_out = u64::from(told == 0);
         assert_eq!(tracker.left_out.filtered, [left_out, 0, left_out, 0]);
     }
+}
+
+/// Scenario: a connection that is not expected, with an update and an end, an attempt that fails, a connection that is expected;
+/// and one of a process of which nothing is expected.
+/// Guarantees: every event of the first two is marked, none of the others; each of the two is counted once.
+#[test]
+fn the_unexpected_is_told_and_counted_once() {
+    let mut tracker = tracker();
+    let nginx = Owner { tgid: 80, start_ns: 90_000_000, ..SHELL };
+    exec(&mut tracker, nginx, "nginx");
+    tracker.set_policy(expecting(&["executable=curl,port=80", "executable=curl,cidr=10.0.0.9"]));
+    let unexpected = conn(1, role::CLIENT, SHELL, 0);
+    let expected = Conn { peer: address_of([10, 0, 0, 9]), ..conn(3, role::CLIENT, SHELL, 0) };
+    for conn in [unexpected, expected, conn(4, role::CLIENT, nginx, 0)] {
+        opened(&mut tracker, conn);
+    }
+    let failing = conn(2, role::CLIENT, SHELL, flag::FAILED);
+    tracker.apply(Record::Failed { time_ns: 9_000, conn: failing, totals: totals(2, 111) }, CLOCK, 0);
+    tracker.begin_walk(Purpose { samples: false, updates: true });
+    let key = unexpected.id | wire::SOCKET_KEY;
+    tracker.apply(Record::Live { time_ns: 8_000, key, conn: unexpected, totals: totals(1, 0) }, CLOCK, 0);
+    tracker.end_walk();
+    closed(&mut tracker, unexpected, totals(1, 0));
+    closed(&mut tracker, expected, totals(1, 0));
+    let events = tracker.take_events();
+    let marked = events.iter().filter(|event| event.connection.unexpected);
+    let ids: Vec<_> = marked.map(|event| (event.connection.id, event.name())).collect();
+    assert_eq!(
+        ids,
+        [(1, EventName::Opened), (2, EventName::Failed), (1, EventName::Updated), (1, EventName::Closed)]
+    );
+    assert_eq!(events.len(), 7);
+    assert_eq!(sums(&mut tracker, "convis.tcp.connection.unexpected"), [2]);
+}
+
+/// Scenario: an old connection that is not expected, told of before its role is known, then its role is learned.
+/// Guarantees: its events are marked, and it is counted once, when its role is known.
+#[test]
+fn an_old_connection_is_counted_once_its_role_is_known() {
+    let mut tracker = tracker();
+    tracker.set_policy(expecting(&["executable=curl,network=loopback"]));
+    let old = conn(1, 0, SHELL, flag::PREEXISTING);
+    // Always data in flight: neither end's first byte can be told.
+    let busy = wire::Totals { write_seq: 9, ..totals(1, 0) };
+    for bytes_received in [200, 300] {
+        tracker.begin_walk(Purpose { samples: false, updates: true });
+        let totals = wire::Totals { bytes_received, ..busy };
+        let record = Record::Live { time_ns: 8_000, key: 1 | wire::SOCKET_KEY, conn: old, totals };
+        tracker.apply(record, CLOCK, 0);
+        tracker.end_walk();
+    }
+    let events = tracker.take_events();
+    assert_eq!(names(&events), [EventName::Updated]);
+    assert!(events[0].connection.unexpected && events[0].connection.role.is_none());
+    assert!(sums(&mut tracker, "convis.tcp.connection.unexpected").is_empty());
+    closed(&mut tracker, old, totals(1, 0));
+    let events = tracker.take_events();
+    assert!(events[0].connection.unexpected && events[0].connection.role.is_some(), "{events:?}");
+    assert_eq!(sums(&mut tracker, "convis.tcp.connection.unexpected"), [1]);
 }
