@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use convis_exporters::Slice;
 use convis_exporters::model::{
-    Attribution, CloseReason, Connection, Detail, Event, EventBatch, Resource, Role, Totals,
+    Attribution, CloseReason, Connection, Detail, Event, EventBatch, PeerNetwork, Resource, Role, Totals,
 };
 use convis_exporters::otlp::encode_logs;
 use divan::counter::ItemsCount;
@@ -94,11 +94,13 @@ fn event(index: usize, resource: &Arc<Resource>) -> Event {
             role: Some(Role::Client),
             local,
             peer,
+            peer_network: PeerNetwork::of(peer.ip()),
             network_namespace: 4_026_531_840,
             attribution: Attribution::Kernel,
             preexisting: false,
             never_accepted: false,
             kernel_owned: false,
+            unexpected: false,
         },
         peer: None,
         nat_peer: None,

@@ -18,6 +18,7 @@
 mod decode;
 mod error;
 mod intervals;
+pub mod policy;
 mod resource;
 mod secret;
 mod sink;

@@ -126,7 +126,8 @@ fn is_key(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && b != b'\\')
 }
 
-fn split_at_commas(text: &str) -> Vec<&str> {
+/// Splits at commas without a backslash before them.
+pub(crate) fn split_at_commas(text: &str) -> Vec<&str> {
     let mut escaped = false;
     text.split(|c| {
         let splits = c == ',' && !escaped;

@@ -93,6 +93,9 @@ pub struct Run {
     /// Who names containers.
     #[command(flatten)]
     pub containers: Containers,
+    /// What is told, and how.
+    #[command(flatten)]
+    pub policy: Policy,
     /// Show convis's own connections as well
     #[arg(long)]
     pub include_self: bool,
@@ -132,6 +135,27 @@ pub struct Containers {
     /// Let the labels app.kubernetes.io/instance and app.kubernetes.io/name name services
     #[arg(long)]
     pub k8s_labels: bool,
+}
+
+/// Options about what is told, as `convis_otel_config::policy` reads them.
+#[derive(Debug, Clone, Args)]
+pub struct Policy {
+    /// What a network is called in `convis.peer.network`, repeatable: `NAME=CIDR[,CIDR]...`; the longest prefix counts, and names
+    /// given here come before loopback, private, `link_local` and public
+    #[arg(long = "network", value_name = "NAME=CIDR")]
+    pub networks: Vec<String>,
+    /// Tell only of connections that match this rule or another --include: conditions `key=value[,key=value]...` that must all
+    /// hold. Keys: executable, container, namespace, role, network, cidr, `local_cidr`, port; one that comes again is a list;
+    /// `*` in a name stands for any text
+    #[arg(long, value_name = "RULE")]
+    pub include: Vec<String>,
+    /// Leave out connections that match this rule, from events and metrics
+    #[arg(long, value_name = "RULE")]
+    pub exclude: Vec<String>,
+    /// What is expected of the processes that executable, container, namespace and role name, by network, cidr, `local_cidr` and
+    /// port, repeatable; any other connection of theirs is told with severity WARN and counted as unexpected
+    #[arg(long = "expect", value_name = "RULE")]
+    pub expectations: Vec<String>,
 }
 
 /// Options of `check`.

@@ -101,7 +101,8 @@ async fn capture(options: &Run, resolved: Resolved) -> Result<(), Fatal> {
         clock: attached,
     };
     let exponential = resolved.sinks.iter().any(|sink| sink.kind.wants_exponential());
-    let tracker = tracker(options, describer, listener.as_ref(), attached_unix_nanos, exponential)?;
+    let mut tracker = tracker(options, describer, listener.as_ref(), attached_unix_nanos, exponential)?;
+    tracker.set_policy(resolved.policy.clone());
     let mut capture = Capture {
         tracker,
         sinks,
@@ -219,6 +220,7 @@ impl Capture {
             skipped,
             missed_ends: tracker.missed_ends,
             own_ends: tracker.own_ends,
+            left_out: tracker.left_out,
             connections: tracker.connections(),
             processes: tracker.processes.len(),
             resources: tracker.metrics.resources(),

@@ -1,6 +1,7 @@
 //! What convis tells of itself: one list of families, for `/metrics` and for OTLP.
 
 mod containers;
+mod left_out;
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +11,7 @@ use convis_ebpf::wire::{Counters, map_error};
 use convis_exporters::{DropReason, ErrorType, LaneStats, Signal};
 
 use crate::ledger::{Delivered, KINDS, Terms};
+use crate::track::LeftOut;
 use crate::{container, nat};
 
 /// What the capture task publishes after each drain.
@@ -25,6 +27,8 @@ pub struct Snapshot {
     pub missed_ends: u64,
     /// Ends left out in user space.
     pub own_ends: u64,
+    /// Events left out by policy.
+    pub left_out: LeftOut,
     /// Connections open now.
     pub connections: usize,
     /// Processes held.
@@ -137,6 +141,7 @@ impl Status {
         if let Some(snapshot) = self.snapshot() {
             families.extend(ledger_families(&snapshot, &mut dropped));
             families.extend(table_families(&snapshot));
+            families.extend(left_out::families(&snapshot.left_out));
             families.extend(containers::families(&snapshot.containers));
             families.extend([lost_bytes(&snapshot.counters), ledger_errors(&snapshot.counters)]);
         }

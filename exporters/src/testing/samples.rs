@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::model::{
     Attribution, CloseReason, Closer, ConnectError, Connection, Descriptor, Detail, Event, EventBatch,
-    Histogram, Instrument, Metric, MetricBatch, MetricResource, OwnedValue, Peer, Point, PointValue,
-    Resource, Role, Totals,
+    Histogram, Instrument, Metric, MetricBatch, MetricResource, OwnedValue, Peer, PeerNetwork, Point,
+    PointValue, Resource, Role, Totals,
 };
 
 /// Number of [`events`].
@@ -50,11 +50,13 @@ pub(crate) fn event(resource: &Arc<Resource>, role: Option<Role>, ends: [&str; 2
             role,
             local,
             peer,
+            peer_network: PeerNetwork::of(peer.ip()),
             network_namespace: 4_026_531_840,
             attribution: Attribution::Kernel,
             preexisting: role.is_none(),
             never_accepted: false,
             kernel_owned: false,
+            unexpected: false,
         },
         peer: None,
         nat_peer: None,
