@@ -17,6 +17,7 @@ mod accounting;
 mod batch;
 mod build;
 pub mod model;
+mod newrelic;
 mod notice;
 pub mod otlp;
 mod outcome;

@@ -130,12 +130,21 @@ impl<E: Exporter> Runner<E> {
         if payload.uncompressed > self.pace.max_bytes {
             return Ok(End::TooLarge(oversized(&payload, self.pace.max_bytes)));
         }
-        if payload.body.is_empty() {
+        let expired = self.exporter.expired().min(records);
+        let records = records - expired;
+        let end = if payload.body.is_empty() {
             self.exporter.settled(true);
             claim.sent(records);
-            return Ok(End::Done);
+            End::Done
+        } else {
+            self.attempt_until_settled(&payload, records, claim).await?
+        };
+        // A request that is cut is encoded again, and says again what it leaves out.
+        if matches!(end, End::Done) && expired > 0 {
+            claim.dropped(DropReason::Expired, expired);
+            self.notices.expired(expired);
         }
-        self.attempt_until_settled(&payload, records, claim).await
+        Ok(end)
     }
 
     /// Attempts, with waits between them, until the records have an outcome or the request must be cut.

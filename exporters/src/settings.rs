@@ -19,6 +19,8 @@ pub struct Settings {
     pub events: Option<EventKinds>,
     /// How standard output looks.
     pub output: OutputStyle,
+    /// The wall clock: nanoseconds since the Unix epoch.
+    pub now: fn() -> u64,
     /// Start of the random numbers that spread retries; differs between processes.
     pub seed: u64,
 }
@@ -44,7 +46,8 @@ pub struct OutputStyle {
 }
 
 impl Default for Settings {
-    /// 1 s, 65,536 records, [`RetryPolicy::default`], no terminal, seed 0.
+    /// 1 s, 65,536 records, [`RetryPolicy::default`], no terminal, the
+    /// system's clock, seed 0.
     fn default() -> Self {
         Self {
             event_delay: Duration::from_secs(1),
@@ -52,7 +55,13 @@ impl Default for Settings {
             retry: RetryPolicy::default(),
             events: None,
             output: OutputStyle::default(),
+            now: unix_nanos,
             seed: 0,
         }
     }
+}
+
+/// The system's clock.
+fn unix_nanos() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(0)
 }

@@ -35,6 +35,7 @@ pub use resource::ResourceAttributes;
 pub use secret::Secret;
 pub use sink::delivery::{DEFAULT_STORAGE_BYTES, Delivery, EventKinds, Retry, Storage};
 pub use sink::headers::{Header, parse_headers};
+pub use sink::newrelic::NewRelicConfig;
 pub use sink::otlp::{
     Compression, DEFAULT_TIMEOUT, HistogramForm, OtlpConfig, OtlpSignal, Protocol, Temporality,
 };
