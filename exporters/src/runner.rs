@@ -194,8 +194,8 @@ impl<E: Exporter> Runner<E> {
         if self.stopping() {
             return Some(DropReason::Shutdown);
         }
-        let expires = first_attempt + self.pace.retry.max_elapsed;
-        (self.hold_until > expires).then_some(DropReason::Expired)
+        let waited = self.hold_until.saturating_duration_since(first_attempt);
+        self.pace.retry.gives_up(waited).then_some(DropReason::Expired)
     }
 
     /// One attempt, bounded by its timeout and by the deadline of a stop.
