@@ -13,7 +13,7 @@ use crate::batch::{self, Slice};
 use crate::model::EventBatch;
 use crate::notice::Notices;
 use crate::outcome::{ExportError, Exporter, Outcome, Payload};
-use crate::queue::{self, Entrance};
+use crate::queue::{self, Entrance, Exit};
 use crate::retry::RetryPolicy;
 use crate::sink::SinkError;
 use crate::testing::samples::many_events;
@@ -99,7 +99,7 @@ fn lane(pace: Pace, steps: Vec<Step>) -> Lane {
     let (stop, stopped) = watch::channel(None);
     let runner = Runner {
         exporter: script.clone(),
-        queue,
+        queue: Exit::Direct(queue),
         stats: Arc::clone(&stats),
         pace,
         stop: stopped,
