@@ -15,7 +15,7 @@ pub enum DropReason {
     QueueFull,
     /// The receiving side refused them for good.
     Rejected,
-    /// They could not be sent within the longest time of retrying.
+    /// They could not be sent within the longest time of retrying, or at once where that is not wanted.
     Expired,
     /// A single record was larger than a request may be.
     TooLarge,

@@ -108,7 +108,8 @@ impl<E: Exporter> Runner<E> {
                 parts.push(left);
             } else {
                 self.notices.failed(&error, "dropped a record that is too large");
-                claim.dropped(DropReason::TooLarge, 1);
+                let records = claim.weight(&part);
+                claim.dropped(DropReason::TooLarge, records);
                 self.exporter.settled(false);
             }
         }
@@ -121,7 +122,7 @@ impl<E: Exporter> Runner<E> {
         part: &[Slice<E::Batch>],
         claim: &mut Claim<E::Batch>,
     ) -> Result<End, SinkError> {
-        let records = batch::records(part) as u64;
+        let records = claim.weight(part);
         if self.past_deadline() {
             claim.dropped(DropReason::Shutdown, records);
             return Ok(End::Done);
@@ -203,8 +204,8 @@ impl<E: Exporter> Runner<E> {
         if self.stopping() {
             return Some(DropReason::Shutdown);
         }
-        let expires = first_attempt + self.pace.retry.max_elapsed;
-        (self.hold_until > expires).then_some(DropReason::Expired)
+        let waited = self.hold_until.saturating_duration_since(first_attempt);
+        self.pace.retry.gives_up(waited).then_some(DropReason::Expired)
     }
 
     /// One attempt, bounded by its timeout and by the deadline of a stop.
@@ -273,7 +274,7 @@ impl<E: Exporter> Runner<E> {
 }
 
 /// Resolves once a stop is announced; never, when nobody is left to announce one.
-async fn stopped(stop: &mut Stop) {
+pub(crate) async fn stopped(stop: &mut Stop) {
     if stop.wait_for(Option::is_some).await.is_err() {
         std::future::pending::<()>().await;
     }

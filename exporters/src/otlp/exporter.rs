@@ -80,7 +80,7 @@ impl Kind for Metrics {
 
     fn encode(&mut self, slices: &[Slice<MetricBatch>], format: Format) -> Vec<u8> {
         if let (Some(delta), Some(slice)) = (&mut self.delta, slices.first()) {
-            delta.begin(slice.batch.time_unix_nanos);
+            delta.begin(slice.batch.time_unix_nanos, slice.pruned);
         }
         let request = encode_metrics::encode(slices, self.form, self.delta.as_mut());
         match format {
