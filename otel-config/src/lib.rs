@@ -25,6 +25,7 @@ mod sources;
 mod spec;
 #[cfg(test)]
 mod testing;
+pub mod yaml;
 
 pub use error::{ConfigError, ItemFault, Problem};
 pub use intervals::{
