@@ -43,10 +43,14 @@ pub enum Shape {
     Words(&'static [&'static str]),
     /// A list of such values.
     List(&'static Shape),
-    /// A map with these keys.
-    Map(&'static [Field]),
+    /// A map with the keys of these groups.
+    Map(&'static [&'static [Field]]),
+    /// A map whose keys are these, alone or with a `/suffix` of the user's choice.
+    Typed(&'static [Field]),
     /// A map with keys of the user's choice and such values.
     Named(&'static Shape),
+    /// This value and no other: the key is known from elsewhere, and the second text says why it cannot be changed.
+    Only(&'static str, &'static str),
     /// Nothing: the key is known from elsewhere, and this says why it is not here and what to write.
     Refused(&'static str),
 }
@@ -87,8 +91,10 @@ impl Shape {
                 }
                 _ => Err(format!("it is {}; valid: a list", node.kind())),
             },
-            Self::Map(fields) => return check_map(fields, node, errors),
+            Self::Map(groups) => return check_map(groups, node, errors),
+            Self::Typed(fields) => return check_typed(fields, node, errors),
             Self::Named(shape) => return check_named(shape, node, errors),
+            Self::Only(value, why) => node.word(&[value]).map(drop).map_err(|_| why.to_owned()),
             Self::Refused(why) => Err(why.to_owned()),
         };
         errors.ok(node, valid);
@@ -110,31 +116,55 @@ fn map_entries<'a>(node: &'a Node, errors: &Errors) -> &'a [Entry] {
     node.entries()
 }
 
-fn check_map(fields: &[Field], node: &Node, errors: &Errors) {
+fn check_map(groups: &[&[Field]], node: &Node, errors: &Errors) {
+    let fields: Vec<Field> = groups.concat();
     for entry in map_entries(node, errors) {
         match fields.iter().find(|field| field.name == entry.key) {
-            // Told at the key, which is what is wrong.
-            Some(Field { shape: Shape::Refused(why), .. }) => errors.at_key(entry, why),
-            Some(field) => field.shape.compare(&entry.node, errors),
-            None => unknown(fields, entry, node, errors),
+            Some(field) => check_entry(field, entry, errors),
+            None => unknown("key", &entry.key, &fields, (entry, node), errors),
         }
     }
 }
 
-fn unknown(fields: &[Field], entry: &Entry, map: &Node, errors: &Errors) {
+fn check_typed(fields: &[Field], node: &Node, errors: &Errors) {
+    for entry in map_entries(node, errors) {
+        let (name, suffix) = match entry.key.split_once('/') {
+            Some((name, suffix)) => (name, Some(suffix)),
+            None => (entry.key.as_str(), None),
+        };
+        let Some(field) = fields.iter().find(|field| field.name == name) else {
+            unknown("name", name, fields, (entry, node), errors);
+            continue;
+        };
+        if suffix.is_some_and(|suffix| !looks_like_name(suffix)) {
+            errors.at_key(entry, "what follows the `/` is letters, digits and `_-./`");
+        }
+        check_entry(field, entry, errors);
+    }
+}
+
+fn check_entry(field: &Field, entry: &Entry, errors: &Errors) {
+    match field.shape {
+        // Told at the key, which is what is wrong.
+        Shape::Refused(why) => errors.at_key(entry, why),
+        shape => shape.compare(&entry.node, errors),
+    }
+}
+
+fn unknown(what: &str, text: &str, fields: &[Field], (entry, map): (&Entry, &Node), errors: &Errors) {
     let names = || {
         let taken = fields.iter().filter(|field| !matches!(field.shape, Shape::Refused(_)));
         taken.map(|field| field.name)
     };
     // A key without a value may be a secret that lost its place.
-    let is_name = looks_like_name(&entry.key) && !entry.node.is_null();
-    let key = if is_name { format!(" `{}`", shown(&entry.key)) } else { String::new() };
-    let hint = match nearest(&entry.key, names()).filter(|_| is_name) {
+    let is_name = looks_like_name(text) && !entry.node.is_null();
+    let shown_text = if is_name { format!(" `{}`", shown(text)) } else { String::new() };
+    let hint = match nearest(text, names()).filter(|_| is_name) {
         Some(name) => format!("did you mean `{name}`?"),
-        None => format!("valid keys: {}", names().collect::<Vec<_>>().join(", ")),
+        None => format!("valid {what}s: {}", names().collect::<Vec<_>>().join(", ")),
     };
     let place = if map.path.is_root() { String::new() } else { format!("{}: ", map.path) };
-    errors.line(entry.line, &format!("{place}unknown key{key}; {hint}"));
+    errors.line(entry.line, &format!("{place}unknown {what}{shown_text}; {hint}"));
 }
 
 fn check_named(shape: &Shape, node: &Node, errors: &Errors) {

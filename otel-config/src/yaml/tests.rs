@@ -19,11 +19,13 @@ const FIELDS: &[Field] = &[
     Field::new("names", Shape::Texts, ""),
     Field::new("kinds", Shape::Words(&["a", "b"]), ""),
     Field::new("headers", Shape::Named(&Shape::Secret), ""),
-    Field::new("inner", Shape::Map(INNER), ""),
-    Field::new("all", Shape::List(&Shape::Map(INNER)), ""),
+    Field::new("inner", Shape::Map(&[INNER]), ""),
+    Field::new("all", Shape::List(&Shape::Map(&[INNER])), ""),
+    Field::new("sinks", Shape::Typed(&[Field::new("otlp", Shape::Map(&[INNER]), "")]), ""),
+    Field::new("workers", Shape::Only("1", "there is one worker"), ""),
     Field::new("service", Shape::Refused("there is none here"), ""),
 ];
-const SHAPE: Shape = Shape::Map(FIELDS);
+const SHAPE: Shape = Shape::Map(&[FIELDS]);
 
 fn outside() -> Outside {
     Outside::env(&[("PASSWORD", "hunter2"), ("COMMAS", "a: [b], #c"), ("EMPTY", "")])
@@ -145,6 +147,11 @@ fn what_is_wrong_is_told_with_its_line() {
         ("headers: {x-key=hunter2}", "f:1: headers: entry 1 has no value; write `name: value`"),
         ("headers: {x key: [hunter2]}", "f:1: headers.***: it is a list; valid: a single value"),
         ("service:\n  pipelines: {}", "f:1: service: there is none here"),
+        ("workers: 2", "f:1: workers: there is one worker"),
+        ("sinks: {otlpp/a: {}}", "f:1: sinks: unknown name `otlpp`; did you mean `otlp`?"),
+        ("sinks: {oltp: }", "f:1: sinks: unknown name; valid names: otlp"),
+        ("sinks: {otlp/: }", "f:1: sinks.otlp/: what follows the `/` is letters, digits and `_-./`"),
+        ("sinks: {otlp: , otlp/a: {on: 1}}", "f:1: sinks.otlp/a.on: `1` is not valid; valid: true, false"),
         ("endpint: x", "f:1: unknown key `endpint`; did you mean `endpoint`?"),
     ];
     for (text, want) in table {
