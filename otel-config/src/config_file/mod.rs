@@ -1,19 +1,27 @@
 //! The file of `--config`: sinks under `exporters:`, and beside it what the command line can say as well.
 //!
 //! A new section is one [`Field`] in `SECTIONS`, which checks it and puts it into the editors' schema, and one field of
-//! [`ConfigFile`], read from its node in [`ConfigFile::read`].
+//! [`ConfigFile`], read from its node in [`ConfigFile::read`] where [`Shape::check`] finds nothing wrong with it.
 
+mod exporters;
+mod fields;
 mod settings;
+mod tables;
 
 use crate::{
-    Sources,
-    yaml::{self, Errors, Field, Node, Shape},
+    SinkConfig, Sources,
+    yaml::{self, Errors, Field, Shape},
 };
 
 pub use settings::{SETTINGS, Setting};
 
 /// What stands at the top of a file besides [`SETTINGS`].
 const SECTIONS: &[Field] = &[
+    Field::new(
+        "exporters",
+        Shape::Typed(tables::FIELDS),
+        "Where events and metrics go; each entry is active. `NAME/ANYTHING` is a further one of a name.",
+    ),
     Field::new("receivers", Shape::Refused(NO_PIPELINES), ""),
     Field::new("processors", Shape::Refused(NO_PIPELINES), ""),
     Field::new("connectors", Shape::Refused(NO_PIPELINES), ""),
@@ -29,6 +37,10 @@ const SHAPE: Shape = Shape::Map(&[SECTIONS, SETTINGS]);
 /// A file that was read.
 #[derive(Debug, Default)]
 pub struct ConfigFile {
+    /// The sinks, each with the name of its entry.
+    pub sinks: Vec<SinkConfig>,
+    /// Whether a password, a key, a token or a header is written in the file itself.
+    pub has_secret: bool,
     /// Settings that flags of the command line have too, in the file's order.
     pub settings: Vec<Setting>,
 }
@@ -41,18 +53,11 @@ impl ConfigFile {
             return Self::default();
         };
         SHAPE.check(&root, errors);
-        Self { settings: settings::read(&root) }
+        let exporters = root.get("exporters");
+        let (sinks, has_secret) =
+            exporters.map_or_else(Default::default, |node| exporters::read(node, sources, errors));
+        Self { sinks, has_secret, settings: settings::read(&root) }
     }
-}
-
-/// The section of that name, when it is there and fits its shape.
-#[expect(dead_code, reason = "sections that are read from nodes use it")]
-fn section<'a>(root: &'a Node, name: &str) -> Option<&'a Node> {
-    let fits = |node: &&Node| {
-        let field = SECTIONS.iter().find(|field| field.name == name);
-        field.is_some_and(|field| field.shape.check(node, &Errors::new("")))
-    };
-    root.get(name).filter(fits)
 }
 
 #[cfg(test)]

@@ -1,9 +1,22 @@
+//! What a file means, and what is wrong with it.
+
+mod errors;
+mod exporters;
+
 use super::*;
 use crate::testing::Outside;
 
-/// The file's settings, or its errors.
+fn outside() -> Outside {
+    Outside::env(&[("TOKEN", "hunter2"), ("OTEL_EXPORTER_OTLP_HEADERS", "x-env=1,x-both=env")])
+        .file("/key", "hunter3\n")
+        .file("/ca.pem", "-----BEGIN CERTIFICATE-----\n")
+        .file("/cert.pem", "-----BEGIN CERTIFICATE-----\n")
+        .file("/key.pem", "-----BEGIN PRIVATE KEY-----\n")
+}
+
+/// The file's content, or its errors.
 fn read(text: &str) -> Result<ConfigFile, Vec<String>> {
-    Outside::default().read(|sources| {
+    outside().read(|sources| {
         let errors = Errors::new("convis.yaml");
         let file = ConfigFile::read(text.as_bytes(), sources, &errors);
         if errors.is_empty() { Ok(file) } else { Err(errors.into_lines()) }
