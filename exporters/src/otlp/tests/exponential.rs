@@ -47,7 +47,7 @@ fn delta_points_hold_what_was_added() {
     let mut delta = Delta::default();
     let mut send = |measured: &[f64], later: u64| {
         let batch = samples::exponential_at(measured, samples::TIME + later);
-        delta.begin(batch.time_unix_nanos);
+        delta.begin(batch.time_unix_nanos, false);
         let request = encode(&[Slice::whole(batch)], HistogramForm::Exponential, Some(&mut delta));
         delta.settled(true);
         request
