@@ -3,6 +3,7 @@ mod exponential;
 mod grpc;
 mod http;
 mod json;
+mod limits;
 mod own;
 mod tls;
 

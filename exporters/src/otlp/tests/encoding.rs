@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
-use convis_otel_config::HistogramForm;
+use convis_otel_config::{HistogramForm, Temporality};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use prost::Message as _;
 
@@ -10,6 +11,8 @@ use crate::batch::Slice;
 use crate::model::{Event, EventBatch, MetricBatch, Resource, Role, SCOPE_VERSION};
 use crate::otlp::delta::Delta;
 use crate::otlp::encode_metrics::encode;
+use crate::otlp::exporter::{Kind as _, Metrics};
+use crate::otlp::transport::Format;
 use crate::otlp::{encode_logs, encode_metrics};
 use crate::testing::{assert_golden, samples};
 
@@ -82,12 +85,15 @@ fn points(request: &ExportMetricsServiceRequest) -> usize {
         assert!(!scope.metrics.is_empty());
         &scope.metrics
     });
-    let counts = metrics.map(|metric| match metric.data.as_ref().unwrap() {
+    metrics.map(points_of).inspect(|count| assert!(*count > 0)).sum()
+}
+
+pub(super) fn points_of(metric: &Metric) -> usize {
+    match metric.data.as_ref().unwrap() {
         Data::Sum(sum) => sum.data_points.len(),
         Data::Histogram(histogram) => histogram.data_points.len(),
         other => panic!("{other:?}"),
-    });
-    counts.inspect(|count| assert!(*count > 0)).sum()
+    }
 }
 
 /// Scenario: delta is preferred; a batch is sent, acknowledged, and comes again unchanged.
@@ -102,23 +108,43 @@ fn delta_leaves_up_down_counters_alone() {
     delta.settled(true);
     delta.begin(later.time_unix_nanos, false);
     let second = encode(&[Slice::whole(later)], HistogramForm::Explicit, Some(&mut delta));
-    let temporalities = |request: &ExportMetricsServiceRequest| -> Vec<_> {
-        let scopes = request.resource_metrics.iter().flat_map(|of| &of.scope_metrics);
-        let metrics = scopes.flat_map(|scope| &scope.metrics);
-        metrics
-            .map(|metric| match metric.data.as_ref().unwrap() {
-                Data::Sum(sum) => (metric.name.clone(), sum.aggregation_temporality),
-                Data::Histogram(histogram) => (metric.name.clone(), histogram.aggregation_temporality),
-                other => panic!("{other:?}"),
-            })
-            .collect()
-    };
     let [delta, cumulative] = [1, 2];
     let io = ("convis.tcp.connection.io".to_owned(), delta);
     let active = ("convis.tcp.connection.active".to_owned(), cumulative);
     let duration = ("convis.tcp.connection.duration".to_owned(), delta);
     assert_eq!(temporalities(&first), [io.clone(), active.clone(), duration, io]);
     assert_eq!(temporalities(&second), [active]);
+}
+
+/// Scenario: each preference, with a counter, an up-down counter and a histogram, all measured as things happen.
+/// Guarantees: low memory is delta here; the up-down counter is cumulative in every case.
+#[test]
+fn preferences_decide_the_temporality() {
+    let [delta, cumulative] = [1, 2];
+    let table = [
+        (Temporality::Cumulative, [cumulative; 4]),
+        (Temporality::Delta, [delta, cumulative, delta, delta]),
+        (Temporality::LowMemory, [delta, cumulative, delta, delta]),
+    ];
+    for (temporality, expected) in table {
+        let mut kind = Metrics::new(temporality, HistogramForm::Explicit);
+        let bytes = kind.encode(&[Slice::whole(samples::metrics())], Format::Protobuf);
+        let request = ExportMetricsServiceRequest::decode(bytes.as_slice()).unwrap();
+        let told: Vec<_> = temporalities(&request).into_iter().map(|(_, told)| told).collect();
+        assert_eq!(told, expected, "{temporality:?}");
+    }
+}
+
+fn temporalities(request: &ExportMetricsServiceRequest) -> Vec<(String, i32)> {
+    let scopes = request.resource_metrics.iter().flat_map(|of| &of.scope_metrics);
+    let metrics = scopes.flat_map(|scope| &scope.metrics);
+    metrics
+        .map(|metric| match metric.data.as_ref().unwrap() {
+            Data::Sum(sum) => (metric.name.clone(), sum.aggregation_temporality),
+            Data::Histogram(histogram) => (metric.name.clone(), histogram.aggregation_temporality),
+            other => panic!("{other:?}"),
+        })
+        .collect()
 }
 
 fn with_resource(resource: Resource, events: usize) -> Slice<EventBatch> {

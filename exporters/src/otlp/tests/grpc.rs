@@ -85,6 +85,16 @@ async fn requests_arrive_whole() {
     }
 }
 
+/// Scenario: a receiver takes a request and answers with more than may be read.
+/// Guarantees: the request is neither retried nor sent again in parts, which would deliver it twice.
+#[tokio::test]
+async fn an_answer_that_is_too_large_is_not_a_request_that_is() {
+    let words = "x".repeat(5 << 20).leak();
+    let (_receiver, endpoint) = Receiver::start(vec![Answer::Partial(0, words)]).await;
+    let outcome = send(&mut logs(&to(&endpoint)).unwrap()).await;
+    assert_eq!(brief(&outcome), ("drop", Some(ErrorType::InvalidResponse), None), "{outcome:?}");
+}
+
 /// Scenario: an attempt hangs and is given up.
 /// Guarantees: the next one does not wait for the same connection.
 #[tokio::test]

@@ -67,6 +67,23 @@ async fn answers_mean_what_the_specification_says() {
     }
 }
 
+/// Scenario: every status that is an error.
+/// Guarantees: four of them are retried, one means a smaller request, all others are final.
+#[tokio::test]
+async fn four_statuses_are_retried() {
+    let statuses = 400..600_u16;
+    let (_receiver, base) = Receiver::start(statuses.clone().map(Answer::status).collect()).await;
+    let mut exporter = logs(&to(&base)).unwrap();
+    for status in statuses {
+        let expected = match status {
+            429 | 502 | 503 | 504 => "retry",
+            413 => "too_large",
+            _ => "drop",
+        };
+        assert_eq!(brief(&send(&mut exporter).await).0, expected, "{status}");
+    }
+}
+
 /// Scenario: a receiver takes a request but for some records, in protobuf and in JSON.
 /// Guarantees: their number and its words arrive.
 #[tokio::test]
