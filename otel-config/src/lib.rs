@@ -35,6 +35,9 @@ pub use secret::Secret;
 pub use sink::delivery::{DEFAULT_STORAGE_BYTES, Delivery, EventKinds, Retry, Storage};
 pub use sink::headers::{Header, parse_headers};
 pub use sink::otlp::{Compression, DEFAULT_TIMEOUT, OtlpConfig, OtlpSignal, Protocol, Temporality};
+pub use sink::prometheus::{
+    Credentials, DEFAULT_RESOURCE_LABELS, PrometheusConfig, PrometheusWay, RemoteWrite, RemoteWriteVersion,
+};
 pub use sink::stdout::{StdoutConfig, StdoutFormat};
 pub use sink::tls::Identity;
 pub use sink::{SinkConfig, SinkKind};
