@@ -42,6 +42,9 @@ pub use sink::newrelic::NewRelicConfig;
 pub use sink::otlp::{
     Compression, DEFAULT_TIMEOUT, HistogramForm, OtlpConfig, OtlpSignal, Protocol, Temporality,
 };
+pub use sink::prometheus::{
+    Credentials, DEFAULT_RESOURCE_LABELS, PrometheusConfig, PrometheusWay, RemoteWrite, RemoteWriteVersion,
+};
 pub use sink::stdout::{StdoutConfig, StdoutFormat};
 pub use sink::tls::Identity;
 pub use sink::{SinkConfig, SinkKind};
