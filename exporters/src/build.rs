@@ -14,7 +14,7 @@ use crate::queue;
 use crate::runner::{Pace, Runner, Stop};
 use crate::settings::Settings;
 use crate::sink::{Lane, Runners, Signal, Sink};
-use crate::{newrelic, otlp, stdout};
+use crate::{file, newrelic, otlp, stdout};
 
 /// A setting that is well-formed but cannot work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -77,6 +77,7 @@ fn prepare(config: &SinkConfig, settings: &Settings) -> (&'static str, Result<Pa
         SinkKind::Stdout(config) => ("stdout", stdout::parts(config, settings)),
         SinkKind::Otlp(config) => ("otlp", otlp::parts(config, settings)),
         SinkKind::NewRelic(config) => ("newrelic", newrelic::parts(config, settings)),
+        SinkKind::File(config) => ("file", file::parts(config, settings)),
     }
 }
 

@@ -33,6 +33,7 @@ pub use intervals::{
 pub use resource::ResourceAttributes;
 pub use secret::Secret;
 pub use sink::delivery::{DEFAULT_STORAGE_BYTES, Delivery, EventKinds, Retry, Storage};
+pub use sink::file::{DEFAULT_FILE_BACKUPS, DEFAULT_FILE_BYTES, FileConfig};
 pub use sink::headers::{Header, parse_headers};
 pub use sink::newrelic::NewRelicConfig;
 pub use sink::otlp::{Compression, DEFAULT_TIMEOUT, OtlpConfig, OtlpSignal, Protocol, Temporality};

@@ -33,7 +33,7 @@ impl Telemetry {
     ) -> Result<Self, Fatal> {
         let signals = sinks.iter().filter_map(|sink| match &sink.kind {
             SinkKind::Otlp(otlp) => otlp.metrics.as_ref(),
-            SinkKind::Stdout(_) | SinkKind::NewRelic(_) => None,
+            SinkKind::Stdout(_) | SinkKind::NewRelic(_) | SinkKind::File(_) => None,
         });
         let mut builder = SdkMeterProvider::builder().with_resource(resource(host, own));
         let mut any = false;

@@ -3,6 +3,7 @@
 //! A new sink is one file here, one arm of [`SinkKind`] and one entry in `SINKS`.
 
 pub(crate) mod delivery;
+pub(crate) mod file;
 pub(crate) mod headers;
 pub(crate) mod newrelic;
 pub(crate) mod otlp;
@@ -11,6 +12,7 @@ pub(crate) mod tls;
 
 use self::{
     delivery::{Delivery, EventKinds},
+    file::FileConfig,
     newrelic::NewRelicConfig,
     otlp::OtlpConfig,
     stdout::StdoutConfig,
@@ -38,13 +40,16 @@ pub enum SinkKind {
     Otlp(OtlpConfig),
     /// New Relic's Event API.
     NewRelic(NewRelicConfig),
+    /// JSON lines in a file.
+    File(FileConfig),
 }
 
 /// Reads the settings of one kind of sink.
 type Read = fn(&Spec, &Sources<'_>) -> Result<SinkKind, Problem>;
 
 /// Every sink by the name used in `--sink`, in the order that errors list them.
-const SINKS: [(&str, Read); 3] = [
+const SINKS: [(&str, Read); 4] = [
+    ("file", |spec, _| FileConfig::from_spec(spec).map(SinkKind::File)),
     ("newrelic", |spec, sources| NewRelicConfig::from_spec(spec, sources).map(SinkKind::NewRelic)),
     ("otlp", |spec, sources| OtlpConfig::from_spec(spec, sources).map(SinkKind::Otlp)),
     ("stdout", |spec, _| StdoutConfig::from_spec(spec).map(SinkKind::Stdout)),
@@ -77,7 +82,7 @@ impl SinkKind {
     /// The events that it takes when nobody says otherwise.
     pub const fn events(&self) -> EventKinds {
         match self {
-            Self::Stdout(_) | Self::Otlp(_) => EventKinds::DEFAULT,
+            Self::Stdout(_) | Self::Otlp(_) | Self::File(_) => EventKinds::DEFAULT,
             // Its users look at what happens now, and a connection may live for days.
             Self::NewRelic(_) => EventKinds::ALL,
         }
@@ -107,7 +112,7 @@ mod tests {
     #[test]
     fn unknown_sinks_name_the_valid_ones() {
         let line = Outside::default().refusal("otlpp,header.x=hunter2");
-        assert_eq!(line, "--sink otlpp: unknown sink `otlpp`; valid sinks: newrelic, otlp, stdout");
+        assert_eq!(line, "--sink otlpp: unknown sink `otlpp`; valid sinks: file, newrelic, otlp, stdout");
         assert!(Outside::default().refusal("OTLP").contains("unknown sink `OTLP`"));
     }
 
@@ -119,7 +124,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_safe_and_errors_are_one_line(
-            text in "(otlp|stdout|newrelic)(,(account|path|key|endpoint|header\\.a|timeout|protocol|ca|signals|insecure|x)=(http://|.|\n|@|:){0,12}){0,4}"
+            text in "(otlp|stdout|newrelic|file)(,(account|path|key|endpoint|header\\.a|timeout|protocol|ca|signals|insecure|x)=(http://|.|\n|@|:){0,12}){0,4}"
         ) {
             if let Err(error) = Outside::default().sink(&text) {
                 prop_assert_eq!(error.to_string().lines().count(), 1);
