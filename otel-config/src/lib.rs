@@ -39,6 +39,6 @@ pub use sink::newrelic::NewRelicConfig;
 pub use sink::otlp::{Compression, DEFAULT_TIMEOUT, OtlpConfig, OtlpSignal, Protocol, Temporality};
 pub use sink::stdout::{StdoutConfig, StdoutFormat};
 pub use sink::tls::Identity;
-pub use sink::{SinkConfig, SinkKind};
+pub use sink::{SinkConfig, SinkKind, secrets_in};
 pub use sources::Sources;
 pub use spec::{Item, Spec};

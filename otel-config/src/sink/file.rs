@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use super::delivery;
 use crate::{Problem, Spec, spec::Key};
 
-const KEYS: &[Key] = &[Key::plain("path"), Key::plain("max_size"), Key::plain("max_backups")];
+pub(super) const KEYS: &[Key] = &[Key::plain("path"), Key::plain("max_size"), Key::plain("max_backups")];
 
 /// Size of a file unless `max_size` says otherwise, in bytes.
 pub const DEFAULT_FILE_BYTES: u64 = 100 << 20;

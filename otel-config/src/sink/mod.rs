@@ -10,6 +10,8 @@ pub(crate) mod otlp;
 pub(crate) mod stdout;
 pub(crate) mod tls;
 
+use std::ops::Range;
+
 use self::{
     delivery::{Delivery, EventKinds},
     file::FileConfig,
@@ -17,7 +19,11 @@ use self::{
     otlp::OtlpConfig,
     stdout::StdoutConfig,
 };
-use crate::{ConfigError, Problem, Sources, Spec, error::shown};
+use crate::{
+    ConfigError, Problem, Sources, Spec,
+    error::shown,
+    spec::{self, Key},
+};
 
 /// Settings of one sink.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +60,20 @@ const SINKS: [(&str, Read); 4] = [
     ("otlp", |spec, sources| OtlpConfig::from_spec(spec, sources).map(SinkKind::Otlp)),
     ("stdout", |spec, _| StdoutConfig::from_spec(spec).map(SinkKind::Stdout)),
 ];
+
+/// The byte ranges of the secrets that are written out in the text of one `--sink`, right or wrong, so that they can be
+/// hidden wherever that text shows.
+pub fn secrets_in(text: &str) -> Vec<Range<usize>> {
+    /// Names of secrets wherever they exist, for a sink that does not.
+    const COMMON: &[Key] = &[Key::secret("header.NAME"), Key::secret("password"), Key::secret("bearer")];
+    spec::secrets::find(text, |name| match name {
+        "file" => file::KEYS,
+        "newrelic" => newrelic::KEYS,
+        "otlp" => otlp::KEYS,
+        "stdout" => stdout::KEYS,
+        _ => COMMON,
+    })
+}
 
 impl SinkConfig {
     /// Reads one `--sink` text: see [`Spec`] for the grammar.
