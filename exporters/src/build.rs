@@ -15,7 +15,7 @@ use crate::queue::{self, Arrivals, Entrance, Exit};
 use crate::runner::{Pace, Runner, Stop};
 use crate::settings::Settings;
 use crate::sink::{Lane, Runners, Signal, Sink};
-use crate::{newrelic, otlp, prometheus, stdout};
+use crate::{file, newrelic, otlp, prometheus, stdout};
 
 /// A setting that is well-formed but cannot work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -100,6 +100,7 @@ fn prepare(config: &SinkConfig, settings: &Settings) -> (&'static str, Result<Pa
         SinkKind::Otlp(config) => ("otlp", otlp::parts(config, settings)),
         SinkKind::NewRelic(config) => ("newrelic", newrelic::parts(config, settings)),
         SinkKind::Prometheus(config) => ("prometheus", prometheus::parts(config, settings)),
+        SinkKind::File(config) => ("file", file::parts(config, settings)),
     }
 }
 

@@ -16,6 +16,7 @@
 mod accounting;
 mod batch;
 mod build;
+mod file;
 pub mod model;
 mod newrelic;
 mod notice;
@@ -37,6 +38,6 @@ pub use batch::{Batch, Slice};
 pub use build::{BuildError, build, reload};
 pub use outcome::{ExportError, Exporter, Outcome, Payload};
 pub use retry::{Backoff, RetryPolicy};
-pub use settings::{OutputStyle, Settings};
+pub use settings::{OutputStyle, Reopen, Settings};
 pub use sink::{LaneStats, Runners, Signal, Sink, SinkError, SinkFailure};
 pub use web::server;

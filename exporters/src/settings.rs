@@ -1,8 +1,10 @@
 //! What all sinks share.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use convis_otel_config::{Delivery, EventKinds};
+use tokio::sync::watch;
 
 use crate::retry::RetryPolicy;
 
@@ -19,6 +21,8 @@ pub struct Settings {
     pub events: Option<EventKinds>,
     /// How standard output looks.
     pub output: OutputStyle,
+    /// Asks sinks to open their files again.
+    pub reopen: Reopen,
     /// The wall clock: nanoseconds since the Unix epoch.
     pub now: fn() -> u64,
     /// Start of the random numbers that spread retries; differs between processes.
@@ -33,6 +37,26 @@ impl Settings {
             retry: self.retry.of(delivery),
             ..self.clone()
         }
+    }
+}
+
+/// Asks sinks to open their files again, as a program that moved them away wants it. Clones ask the same sinks.
+#[derive(Debug, Clone, Default)]
+pub struct Reopen(Arc<watch::Sender<()>>);
+
+impl Reopen {
+    /// Asks all sinks that write files.
+    pub fn ask(&self) {
+        self.0.send_replace(());
+    }
+
+    /// Whether any sink writes files.
+    pub fn is_of_use(&self) -> bool {
+        self.0.receiver_count() > 0
+    }
+
+    pub(crate) fn asked(&self) -> watch::Receiver<()> {
+        self.0.subscribe()
     }
 }
 
@@ -55,6 +79,7 @@ impl Default for Settings {
             retry: RetryPolicy::default(),
             events: None,
             output: OutputStyle::default(),
+            reopen: Reopen::default(),
             now: unix_nanos,
             seed: 0,
         }

@@ -9,6 +9,8 @@
 //!
 //! What a reference or a file brings in is taken as it is: its commas, `@` and `${` have no meaning.
 
+pub(crate) mod secrets;
+
 use std::path::Path;
 
 use crate::{ConfigError, ItemFault, Problem, Secret, Sources, sources::TextError};

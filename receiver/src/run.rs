@@ -28,7 +28,7 @@ use crate::telemetry::Telemetry;
 use crate::track::{Purpose, Tracker};
 use crate::{admin, say};
 use setup::{announce, bind_admin, tracker};
-use stops::Stops;
+use stops::{Stops, reopen_at_hangup};
 use take::{Swept, drain_ring, end_unseen, sweep};
 
 /// The ring is emptied at least this often; sooner when it fills up.
@@ -80,6 +80,7 @@ async fn capture(options: &Run, resolved: Resolved) -> Result<(), Fatal> {
     let mut stops = Stops::new(options.duration)?;
     let listener = bind_admin(options.admin).await?;
     let (sinks, mut runners) = convis_exporters::build(&resolved.sinks, &resolved.shared)?;
+    reopen_at_hangup(resolved.shared.reopen.clone())?;
     let status = Arc::new(Status::new(sinks.iter().flat_map(Sink::stats).collect()));
     // Before the first program is attached, so that no metric begins after what it counts.
     let attached = Clock::read();

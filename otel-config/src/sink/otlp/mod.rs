@@ -32,7 +32,7 @@ use self::{options::Signals, settings::Settings};
 use super::{delivery, headers::Header, tls::Identity};
 use crate::{Problem, Sources, Spec, spec::Key};
 
-const KEYS: &[Key] = &[
+pub(super) const KEYS: &[Key] = &[
     Key::plain("endpoint"),
     Key::plain("logs_endpoint"),
     Key::plain("metrics_endpoint"),
