@@ -15,6 +15,7 @@ use crate::queue::{self, Arrivals, Entrance, Exit};
 use crate::runner::{Pace, Runner, Stop};
 use crate::settings::Settings;
 use crate::sink::{Lane, Runners, Signal, Sink};
+use crate::storage::{self, Opened};
 use crate::{file, newrelic, otlp, prometheus, stdout};
 
 /// A setting that is well-formed but cannot work.
@@ -67,7 +68,7 @@ pub fn build(configs: &[SinkConfig], settings: &Settings) -> Result<(Vec<Sink>, 
 /// that away from other work.
 ///
 /// # Errors
-/// When a certificate, a key or an endpoint cannot be used.
+/// When a certificate, a key, an endpoint or a storage directory cannot be used.
 pub fn reload(
     configs: &[SinkConfig],
     settings: &Settings,
@@ -81,13 +82,16 @@ pub fn reload(
         let settings = &settings.of(&config.delivery);
         let (kind, parts) = prepare(config, settings);
         let name = name(config.name.as_deref().unwrap_or(kind), &names);
-        let parts = parts.map_err(|text| BuildError { sink: name.to_string(), text })?;
+        let error = |text| BuildError { sink: name.to_string(), text };
+        let parts = parts.map_err(error)?;
+        let storage = config.delivery.storage.as_ref().filter(|_| parts.events.is_some());
+        let opened = storage.map(|storage| storage::open(storage, &name)).transpose().map_err(error)?;
         names.push(Arc::clone(&name));
-        prepared.push((name, parts, config));
+        prepared.push((name, parts, opened, config));
     }
-    let mut started = prepared.into_iter().map(|(name, parts, config)| {
+    let mut started = prepared.into_iter().map(|(name, parts, opened, config)| {
         let stop = runners.stop_of(&name, config);
-        start(&name, parts, config, settings, runners, &stop)
+        start(&name, parts, opened, config, settings, runners, &stop)
     });
     // Each in its place.
     Ok(kept.into_iter().filter_map(|kept| kept.or_else(|| started.next())).collect())
@@ -131,6 +135,7 @@ impl<B: Batch> Opening<'_, B> {
 fn start(
     name: &Arc<str>,
     parts: Parts,
+    opened: Option<Opened>,
     config: &SinkConfig,
     settings: &Settings,
     runners: &mut Runners,
@@ -139,9 +144,21 @@ fn start(
     let settings = &settings.of(&config.delivery);
     let lane = |signal: Signal| Arc::from(format!("{name} {}", signal.as_str()));
     let events = parts.events.map(|start| {
+        let lane = lane(Signal::Events);
         let (stats, entrance, arrivals) = waiting(settings);
-        let exit = Exit::Direct(arrivals);
-        start(Opening { lane: lane(Signal::Events), settings, runners, stop, stats, entrance, exit })
+        let exit = match opened {
+            None => Exit::Direct(arrivals),
+            Some(opened) => {
+                let (memory, stats, stop) = (settings.queue_records, Arc::clone(&stats), stop.clone());
+                let (keeper, taker) = storage::keep(opened, arrivals, memory, stats, stop, Arc::clone(&lane));
+                runners.spawn(Arc::clone(&lane), async {
+                    keeper.run().await;
+                    Ok(())
+                });
+                Exit::Kept(Box::new(taker))
+            }
+        };
+        start(Opening { lane, settings, runners, stop, stats, entrance, exit })
     });
     let metrics = parts.metrics.map(|start| {
         let lane = lane(Signal::Metrics);

@@ -5,7 +5,8 @@
 //! oldest records, which are the hardest to get again, stay. A batch larger than the whole capacity is taken only while
 //! the lane is idle.
 //!
-//! Between queue and runner a keeper may look after what waits: [`series`] takes out points that newer ones supersede.
+//! Between queue and runner a keeper may look after what waits: [`series`] takes out points that newer ones supersede,
+//! [`storage`](crate::storage) lets events outlive the process.
 
 mod claim;
 pub(crate) mod series;
@@ -20,7 +21,9 @@ use tokio::time::Instant;
 
 use crate::accounting::{DropReason, SinkStats};
 use crate::batch::Batch;
+use crate::storage::Receipt;
 pub(crate) use claim::Claim;
+pub(crate) use shelf::Shelf;
 
 /// The side that offers.
 #[derive(Debug)]
@@ -66,6 +69,8 @@ pub(crate) struct Queued<B> {
     weights: Vec<u64>,
     /// Whether records that a later batch supersedes were taken out.
     pruned: bool,
+    /// Of a stored batch, which outlives the process until its outcome is told.
+    receipt: Option<Receipt>,
 }
 
 /// Makes a queue for `capacity` records.
@@ -102,6 +107,7 @@ impl<B: Batch> Entrance<B> {
             room: Some(room),
             weights: Vec::new(),
             pruned: false,
+            receipt: None,
         };
         if self.queue.send(queued).is_err() {
             self.stats.drop_records(DropReason::Shutdown, records as u64);
@@ -168,6 +174,21 @@ impl<B: Batch> Exit<B> {
 }
 
 impl<B: Batch> Queued<B> {
+    /// A batch that a store keeps, unless there is no receipt.
+    pub(crate) fn stored(
+        batch: Arc<B>,
+        offered: Instant,
+        room: Option<OwnedSemaphorePermit>,
+        receipt: Option<Receipt>,
+    ) -> Self {
+        Self { batch, offered, room, weights: Vec::new(), pruned: false, receipt }
+    }
+
+    /// The batch, when it was offered, and its place.
+    pub(crate) fn into_parts(self) -> (Arc<B>, Instant, Option<OwnedSemaphorePermit>) {
+        (self.batch, self.offered, self.room)
+    }
+
     /// How many accepted records it stands for.
     fn weight(&self) -> u64 {
         self.weight_of(0..self.batch.records())

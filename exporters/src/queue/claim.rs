@@ -7,9 +7,10 @@ use tokio::time::Instant;
 use super::Queued;
 use crate::accounting::{DropReason, SinkStats};
 use crate::batch::{Batch, Slice};
+use crate::storage::Receipt;
 
 /// Batches taken from the queue whose outcome is not known yet. They keep their places until the claim is dropped, and
-/// whatever has no outcome by then is counted as dropped at shutdown.
+/// whatever has no outcome by then is counted as dropped at shutdown, unless a store keeps it.
 #[derive(Debug)]
 pub(crate) struct Claim<B> {
     stats: Arc<SinkStats>,
@@ -62,6 +63,11 @@ impl<B: Batch> Claim<B> {
         self.stats.send(records);
     }
 
+    /// Whether what is left without an outcome outlives the process.
+    pub(crate) fn is_stored(&self) -> bool {
+        self.items.iter().any(|queued| queued.receipt.is_some())
+    }
+
     /// So many records are given up.
     pub(crate) fn dropped(&mut self, reason: DropReason, records: u64) {
         self.open -= records;
@@ -71,8 +77,12 @@ impl<B: Batch> Claim<B> {
 
 impl<B> Drop for Claim<B> {
     fn drop(&mut self) {
-        if self.open > 0 {
-            self.stats.drop_records(DropReason::Shutdown, self.open);
+        let receipts = self.items.iter().filter_map(|queued| queued.receipt.as_ref());
+        if self.open == 0 {
+            return receipts.for_each(Receipt::settle);
         }
+        // A batch of which a part is left is sent once more as a whole.
+        let kept: u64 = receipts.map(Receipt::records).sum();
+        self.stats.drop_records(DropReason::Shutdown, self.open.saturating_sub(kept));
     }
 }

@@ -46,6 +46,11 @@ impl<T> Shelf<T> {
         self.changed.notify_one();
     }
 
+    /// Whether nothing will be put any more.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.lock().complete
+    }
+
     /// Says that nothing will be taken any more, and takes what is left.
     pub(crate) fn abandon(&self) -> VecDeque<T> {
         let mut state = self.lock();
