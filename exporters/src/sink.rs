@@ -81,6 +81,11 @@ impl Sink {
         &self.name
     }
 
+    /// Whether it is a clone of that sink, with the same queues.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.name, &other.name)
+    }
+
     /// Whether it takes `signal`; what a sink does not take is neither queued nor counted.
     pub fn takes(&self, signal: Signal) -> bool {
         match signal {

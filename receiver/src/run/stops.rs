@@ -1,8 +1,7 @@
-//! What ends the capture.
+//! Signals: what ends the capture, and what has its settings read again.
 
 use std::time::Duration;
 
-use convis_exporters::Reopen;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
@@ -12,24 +11,20 @@ fn listen(kind: SignalKind) -> Result<Signal, Fatal> {
     signal(kind).map_err(|error| Fatal::Internal(format!("cannot wait for signals: {error}")))
 }
 
-/// From here on SIGHUP asks sinks to open their files again, as long as any sink writes a file.
-pub(super) fn reopen_at_hangup(reopen: Reopen) -> Result<(), Fatal> {
-    if !reopen.is_of_use() {
-        return Ok(());
-    }
-    let mut hangup = listen(SignalKind::hangup())?;
-    tokio::spawn(async move {
-        while hangup.recv().await.is_some() {
-            reopen.ask();
-        }
-    });
-    Ok(())
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// To stop.
+    Stop,
+    /// To read the settings again.
+    Reload,
 }
 
-/// What asks convis to stop.
+/// What asks convis to stop, or to read its settings again.
 pub(super) struct Stops {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
     deadline: Option<Instant>,
 }
 
@@ -39,24 +34,39 @@ impl Stops {
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
             deadline: duration.map(|duration| Instant::now() + duration),
         })
     }
 
-    /// Completes at the next signal, or once at the end of the duration.
-    pub(super) async fn asked(&mut self) {
-        let Self { terminate, interrupt, deadline } = self;
-        let over = async {
-            match *deadline {
-                Some(at) => sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
+    /// Completes at the next signal of either kind, or once at the end of the duration.
+    pub(super) async fn wish(&mut self) -> Wish {
+        let Self { terminate, interrupt, hangup, deadline } = self;
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-            () = over => {}
+            biased;
+            () = ended(terminate, interrupt, deadline) => Wish::Stop,
+            _ = hangup.recv() => Wish::Reload,
         }
-        *deadline = None;
     }
+
+    /// Completes at the next signal to stop, or once at the end of the duration.
+    pub(super) async fn asked(&mut self) {
+        let Self { terminate, interrupt, deadline, .. } = self;
+        ended(terminate, interrupt, deadline).await;
+    }
+}
+
+async fn ended(terminate: &mut Signal, interrupt: &mut Signal, deadline: &mut Option<Instant>) {
+    let over = async {
+        match *deadline {
+            Some(at) => sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = over => {}
+    }
+    *deadline = None;
 }
