@@ -101,7 +101,7 @@ async fn capture(options: &Run, resolved: Resolved) -> Result<(), Fatal> {
         clock: attached,
     };
     let mut tracker = tracker(options, describer, listener.as_ref(), attached_unix_nanos)?;
-    tracker.set_policy(resolved.policy.clone());
+    tracker.set_policy(resolved.policy.clone(), resolved.shared.seed);
     let mut capture = Capture {
         tracker,
         sinks,
