@@ -107,6 +107,7 @@ fn event(index: usize, resource: &Arc<Resource>) -> Event {
             never_accepted: false,
             kernel_owned: false,
             unexpected: false,
+            sampling_weight: 1,
         },
         peer: None,
         nat_peer: None,

@@ -170,6 +170,11 @@ pub struct Policy {
     /// port, repeatable; any other connection of theirs is told with severity WARN and counted as unexpected
     #[arg(long = "expect", value_name = "RULE")]
     pub expectations: Vec<String>,
+    /// Send the events of one in so many of the connections that match, repeatable, the first that matches counts:
+    /// `keep=1/100[,CONDITION]...`; `per=` executable, container, namespace, role, network or port says what is counted
+    /// together, `also=` failed or unexpected samples these as well; metrics count everything
+    #[arg(long = "sample", value_name = "RULE")]
+    pub sampling: Vec<String>,
 }
 
 /// Options of `check`.

@@ -55,6 +55,7 @@ mod tests {
             never_accepted: false,
             kernel_owned: false,
             unexpected: false,
+            sampling_weight: 1,
         }
     }
 

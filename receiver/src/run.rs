@@ -105,7 +105,7 @@ async fn capture(given: &Run, resolved: Resolved) -> Result<(), Fatal> {
     };
     let exponential = resolved.sinks.iter().any(|sink| sink.kind.wants_exponential());
     let mut tracker = tracker(options, describer, listener.as_ref(), attached_unix_nanos, exponential)?;
-    tracker.set_policy(resolved.policy.clone());
+    tracker.set_policy(resolved.policy.clone(), resolved.shared.seed);
     let mut capture = Capture {
         tracker,
         sinks,

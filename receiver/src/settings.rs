@@ -91,6 +91,9 @@ fn policy(flags: &cli::Policy) -> Result<Policy, Fatal> {
     for text in &flags.expectations {
         settings.add_expectation(text)?;
     }
+    for text in &flags.sampling {
+        settings.add_sampling(text)?;
+    }
     Ok(Policy::new(&settings)?)
 }
 

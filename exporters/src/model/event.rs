@@ -202,6 +202,8 @@ pub struct Connection {
     pub kernel_owned: bool,
     /// It breaks what is expected of its owner.
     pub unexpected: bool,
+    /// For how many connections it stands: 1 unless only a part of its like is told.
+    pub sampling_weight: u32,
 }
 
 impl Connection {
@@ -382,6 +384,9 @@ impl Event {
         }
         if connection.unexpected {
             visit("convis.unexpected", Value::Bool(true));
+        }
+        if connection.sampling_weight != 1 {
+            visit("convis.sampling.weight", Value::Int(connection.sampling_weight.into()));
         }
         if let Some(address) = self.nat_peer {
             visit("convis.nat.peer.address", Value::Address(address.ip()));

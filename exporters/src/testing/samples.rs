@@ -57,6 +57,7 @@ pub(crate) fn event(resource: &Arc<Resource>, role: Option<Role>, ends: [&str; 2
             never_accepted: false,
             kernel_owned: false,
             unexpected: false,
+            sampling_weight: 1,
         },
         peer: None,
         nat_peer: None,

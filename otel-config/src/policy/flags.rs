@@ -2,7 +2,8 @@
 //!
 //! A key may come again: its values are a list. A comma inside a value is written `\,`, a backslash `\\`.
 
-use super::{Rule, Settings, parse_network};
+use super::sampling::Draft;
+use super::{Rule, SamplingRule, Settings, parse_network};
 use crate::spec::split_at_commas;
 use crate::{ConfigError, Problem};
 
@@ -45,6 +46,15 @@ impl Settings {
         self.expectations.0.push(parse_expectation(text).map_err(|why| refused("expect", why))?);
         Ok(())
     }
+
+    /// Takes the value of a `--sample`.
+    ///
+    /// # Errors
+    /// It is no rule of sampling.
+    pub fn add_sampling(&mut self, text: &str) -> Result<(), ConfigError> {
+        self.sampling.0.push(parse_sampling(text).map_err(|why| refused("sample", why))?);
+        Ok(())
+    }
 }
 
 fn refused(flag: &str, why: String) -> ConfigError {
@@ -68,6 +78,16 @@ pub(super) fn parse_expectation(text: &str) -> Result<Rule, String> {
         rule.set(key, if values == [""] { &[] } else { &values })?;
     }
     rule.checked_expectation()
+}
+
+/// Reads a rule of sampling.
+pub(super) fn parse_sampling(text: &str) -> Result<SamplingRule, String> {
+    let mut draft = Draft::default();
+    for (key, values) in entries(text)? {
+        let values = borrowed(&values);
+        draft.set(key, if key == "per" && values == [""] { &[] } else { &values })?;
+    }
+    draft.finish()
 }
 
 /// All keys in the order of their first value.

@@ -7,6 +7,7 @@ mod flags;
 mod networks;
 mod pattern;
 mod rule;
+mod sampling;
 
 pub use cidr::Cidr;
 pub use expectations::Expectations;
@@ -14,6 +15,7 @@ pub use filters::Filters;
 pub use networks::{BUILT_IN_NETWORKS, NetworkName, Networks, parse_network};
 pub use pattern::Pattern;
 pub use rule::{Facts, Role, Rule, Subject, Target};
+pub use sampling::{KeyPart, Sampling, SamplingRule};
 
 use crate::{ConfigError, Problem};
 
@@ -26,6 +28,8 @@ pub struct Settings {
     pub filters: Filters,
     /// Which connections are unexpected.
     pub expectations: Expectations,
+    /// Of which connections only a part is told.
+    pub sampling: Sampling,
 }
 
 /// The same, ready to be applied to connections. The default tells of everything.
@@ -37,6 +41,8 @@ pub struct Policy {
     pub filters: Filters,
     /// Which connections are unexpected.
     pub expectations: Expectations,
+    /// Of which connections only a part is told.
+    pub sampling: Sampling,
 }
 
 impl Policy {
@@ -53,7 +59,10 @@ impl Policy {
         known(&networks, rules).map_err(|why| refused("filters", why))?;
         let expectations = settings.expectations.clone();
         known(&networks, expectations.0.iter()).map_err(|why| refused("expect", why))?;
-        Ok(Self { networks, filters, expectations })
+        let sampling = settings.sampling.clone();
+        let rules = sampling.0.iter().map(|sampling| &sampling.rule);
+        known(&networks, rules).map_err(|why| refused("sampling", why))?;
+        Ok(Self { networks, filters, expectations, sampling })
     }
 }
 
@@ -82,6 +91,8 @@ mod tests {
         settings.add_network("office=10.8.0.0/16").unwrap();
         settings.add_include("network=office,network=link_local").unwrap();
         assert!(Policy::new(&settings).is_ok());
+        settings.add_sampling("keep=1/2,network=lab").unwrap();
+        assert!(Policy::new(&settings).unwrap_err().to_string().starts_with("sampling: there is no network"));
         settings.add_expectation("executable=nginx,network=offcie").unwrap();
         assert!(Policy::new(&settings).unwrap_err().to_string().starts_with("expect: there is no network"));
         settings.add_exclude("network=offcie").unwrap();

@@ -61,7 +61,7 @@ impl Reload {
         let changes = Changes { started: sinks.len() - same, gone: capture.sinks.len() - same, same };
         capture.status.watch(sinks.iter().flat_map(Sink::stats));
         capture.sinks = sinks;
-        capture.tracker.set_policy(new.policy.clone());
+        capture.tracker.set_policy(new.policy.clone(), self.running.shared.seed);
         if let Err(error) = self.follow_with_telemetry(&new.sinks, capture) {
             say::line(&format!("warning: convis's own metrics go where they went: {error}"));
         }

@@ -22,6 +22,7 @@ pub(super) fn connection(conn: &Conn, attribution: Attribution, networks: &Netwo
         never_accepted: false,
         kernel_owned: conn.flags & flag::KERNEL != 0,
         unexpected: false,
+        sampling_weight: 1,
     }
 }
 

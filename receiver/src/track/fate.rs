@@ -7,6 +7,8 @@ use convis_exporters::model::{Connection, EventName, Resource, Role};
 use convis_otel_config::policy::{self, Facts, Policy};
 
 use super::ends::End;
+use super::outbox::Counts;
+use super::sampler::Sampler;
 use super::{Tracker, series};
 use crate::metrics::{Extra, Instrument};
 
@@ -15,6 +17,8 @@ use crate::metrics::{Extra, Instrument};
 pub(super) enum Fate {
     /// It is told and counted.
     Told,
+    /// It is counted; others stand for it in events.
+    Sampled,
     /// Neither.
     Filtered,
 }
@@ -24,6 +28,8 @@ pub(super) enum Fate {
 pub struct LeftOut {
     /// Because of a filter.
     pub filtered: [u64; EventName::ALL.len()],
+    /// Because of sampling.
+    pub sampled: [u64; EventName::ALL.len()],
 }
 
 impl LeftOut {
@@ -31,19 +37,21 @@ impl LeftOut {
     pub(super) const fn count(&mut self, fate: Fate, name: EventName) {
         match fate {
             Fate::Told => {}
+            Fate::Sampled => self.sampled[name as usize] += 1,
             Fate::Filtered => self.filtered[name as usize] += 1,
         }
     }
 }
 
 impl Tracker {
-    /// The fate of an end whose owner is `resource`.
-    pub(super) fn fate(&self, end: &End, resource: &Resource) -> Fate {
+    /// The fate of an end whose owner is `resource`, and of which this is let go.
+    pub(super) fn fate(&mut self, end: &End, resource: &Resource, counts: Counts) -> Fate {
         if let Some(fate) = end.fate.get() {
             return fate;
         }
         let mut connection = end.connection.get();
-        let fate = decide(&self.policy, &mut connection, resource);
+        let is_failed = counts == Counts::Failure;
+        let fate = decide(&self.policy, &mut self.sampler, &mut connection, resource, is_failed);
         end.connection.set(connection);
         end.fate.set(Some(fate));
         fate
@@ -66,7 +74,13 @@ impl Tracker {
     }
 }
 
-fn decide(policy: &Policy, connection: &mut Connection, resource: &Resource) -> Fate {
+fn decide(
+    policy: &Policy,
+    sampler: &mut Sampler,
+    connection: &mut Connection,
+    resource: &Resource,
+    is_failed: bool,
+) -> Fate {
     let owner = |key| resource.text(key);
     let facts = Facts {
         owner: &owner,
@@ -82,6 +96,10 @@ fn decide(policy: &Policy, connection: &mut Connection, resource: &Resource) -> 
     if !policy.filters.pass(&facts) {
         return Fate::Filtered;
     }
-    connection.unexpected = policy.expectations.are_broken_by(&facts);
-    Fate::Told
+    let unexpected = policy.expectations.are_broken_by(&facts);
+    let rule = policy.sampling.rule_for(&facts, is_failed, unexpected);
+    let is_told = rule.is_none_or(|rule| sampler.picks(rule, &facts));
+    connection.unexpected = unexpected;
+    connection.sampling_weight = rule.map_or(1, |(_, rule)| rule.one_in.get());
+    if is_told { Fate::Told } else { Fate::Sampled }
 }

@@ -12,6 +12,7 @@ mod live;
 mod lost;
 mod outbox;
 mod places;
+mod sampler;
 mod series;
 mod translator;
 
@@ -37,6 +38,7 @@ use listeners::Listeners;
 use live::{Live, Walk};
 use lost::Lost;
 use outbox::{Counts, Now, Outbox};
+use sampler::Sampler;
 
 pub use fate::LeftOut;
 pub use live::{Doubts, Purpose};
@@ -71,6 +73,7 @@ pub struct Tracker {
     /// Through address translation.
     pub translator: Translator,
     policy: Policy,
+    sampler: Sampler,
     describer: Describer,
     own_listener: Option<OwnListener>,
     live: FxHashMap<u64, Live>,
@@ -121,6 +124,7 @@ impl Tracker {
             left_out: LeftOut::default(),
             missed_ends: 0,
             policy: Policy::default(),
+            sampler: Sampler::default(),
             out: Outbox::new(&describer.host),
             describer,
             own_listener,
@@ -135,8 +139,10 @@ impl Tracker {
     }
 
     /// What connections that begin from now on are told by. Those that are known already keep what was decided of them.
-    pub fn set_policy(&mut self, policy: Policy) {
+    /// `seed` decides which connections are told of those that are sampled.
+    pub fn set_policy(&mut self, policy: Policy, seed: u64) {
         self.policy = policy;
+        self.sampler = Sampler::new(seed);
     }
 
     /// Connections open now.

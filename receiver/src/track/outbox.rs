@@ -235,7 +235,7 @@ impl Tracker {
     fn release(&mut self, item: Item) {
         let identity = item.end.holder.identity(&self.describer);
         let resource = identity.map_or_else(|| Arc::clone(&self.out.nobody), |identity| identity.resource);
-        let fate = self.fate(&item.end, &resource);
+        let fate = self.fate(&item.end, &resource, item.counts);
         if fate != Fate::Filtered {
             self.count(&item);
             self.count_unexpected(&item.end);

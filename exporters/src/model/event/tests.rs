@@ -31,3 +31,13 @@ fn the_unexpected_is_marked() {
         assert!(event.display_line().to_string().ends_with(", unexpected"));
     }
 }
+
+/// Scenario: a connection that stands for itself, and one that stands for a hundred.
+/// Guarantees: only the latter says so.
+#[test]
+fn a_weight_is_told() {
+    let mut event = client(closed(1, 2));
+    assert!(!attributes(&event).iter().any(|(key, _)| *key == "convis.sampling.weight"));
+    event.connection.sampling_weight = 100;
+    assert!(attributes(&event).contains(&("convis.sampling.weight", "100".to_owned())));
+}

@@ -19,6 +19,7 @@ fn end(role: Role, local: &str, peer: &str, namespace: u32, began_ns: u64) -> Rc
         never_accepted: false,
         kernel_owned: false,
         unexpected: false,
+        sampling_weight: 1,
     };
     let process = Process::new(namespace, 1, 0, Some(1), Rc::default());
     let workload = Rc::new(Workload::new(Place::default()));

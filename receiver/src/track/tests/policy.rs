@@ -30,6 +30,13 @@ fn expecting(lines: &[&str]) -> Policy {
     })
 }
 
+fn sampling(rule: &str, expectation: &str) -> Policy {
+    policy(|settings| {
+        settings.add_sampling(rule).unwrap();
+        settings.add_expectation(expectation).unwrap();
+    })
+}
+
 fn networks(lines: &[&str]) -> Policy {
     policy(|settings| lines.iter().for_each(|line| settings.add_network(line).unwrap()))
 }
@@ -50,9 +57,9 @@ fn networks_of_points(tracker: &mut Tracker, name: &str) -> Vec<String> {
 #[test]
 fn named_networks_are_told_and_counted() {
     let mut tracker = tracker();
-    tracker.set_policy(networks(&["office=10.0.0.0/16"]));
+    tracker.set_policy(networks(&["office=10.0.0.0/16"]), 0);
     opened(&mut tracker, conn(1, role::CLIENT, SHELL, 0));
-    tracker.set_policy(networks(&["lab=10.0.0.0/16"]));
+    tracker.set_policy(networks(&["lab=10.0.0.0/16"]), 0);
     closed(&mut tracker, conn(1, role::CLIENT, SHELL, 0), totals(1, 0));
     opened(&mut tracker, conn(2, role::CLIENT, SHELL, 0));
     let events = tracker.take_events();
@@ -60,7 +67,7 @@ fn named_networks_are_told_and_counted() {
     assert_eq!(told, ["office", "office", "lab"]);
     assert_eq!(networks_of_points(&mut tracker, "convis.tcp.connection.closed"), ["office"]);
     assert_eq!(networks_of_points(&mut tracker, "convis.tcp.connection.opened"), ["office", "lab"]);
-    tracker.set_policy(Policy::default());
+    tracker.set_policy(Policy::default(), 0);
     opened(&mut tracker, conn(3, role::CLIENT, SHELL, 0));
     assert_eq!(tracker.take_events()[0].connection.peer_network, PeerNetwork::Private);
 }
@@ -74,14 +81,14 @@ fn what_is_filtered_is_neither_told_nor_counted() {
     let mut tracker = tracker();
     let nginx = Owner { tgid: 80, start_ns: 90_000_000, ..SHELL };
     exec(&mut tracker, nginx, "nginx");
-    tracker.set_policy(rules(&[], &["executable=curl"]));
+    tracker.set_policy(rules(&[], &["executable=curl"]), 0);
     let hidden = conn(1, role::CLIENT, SHELL, 0);
     opened(&mut tracker, hidden);
     let failing = conn(2, role::CLIENT, SHELL, flag::FAILED);
     tracker.apply(Record::Failed { time_ns: 9_000, conn: failing, totals: totals(2, 111) }, CLOCK, 0);
     let shown = conn(3, role::CLIENT, nginx, 0);
     opened(&mut tracker, shown);
-    tracker.set_policy(Policy::default());
+    tracker.set_policy(Policy::default(), 0);
     tracker.begin_walk(Purpose { samples: true, updates: true });
     for conn in [hidden, shown] {
         let key = conn.id | wire::SOCKET_KEY;
@@ -110,7 +117,7 @@ fn a_late_name_decides_if_it_is_awaited() {
     for (named_at, told) in [(SECOND, 0), (3 * SECOND, 2)] {
         let (mut feed, directory) = Feed::new();
         let mut tracker = in_container(&mut feed, directory);
-        tracker.set_policy(rules(&[], &["container=web"]));
+        tracker.set_policy(rules(&[], &["container=web"]), 0);
         let served = Conn { flags: flag::ACCEPTED, ..conn(1, role::SERVER, SHELL, 0) };
         tracker.apply(Record::Opened { time_ns: 3_500, conn: served }, CLOCK, SECOND / 2);
         for now_ns in [SECOND, 2 * SECOND, 3 * SECOND] {
@@ -139,7 +146,7 @@ fn the_unexpected_is_told_and_counted_once() {
     let mut tracker = tracker();
     let nginx = Owner { tgid: 80, start_ns: 90_000_000, ..SHELL };
     exec(&mut tracker, nginx, "nginx");
-    tracker.set_policy(expecting(&["executable=curl,port=80", "executable=curl,cidr=10.0.0.9"]));
+    tracker.set_policy(expecting(&["executable=curl,port=80", "executable=curl,cidr=10.0.0.9"]), 0);
     let unexpected = conn(1, role::CLIENT, SHELL, 0);
     let expected = Conn { peer: address_of([10, 0, 0, 9]), ..conn(3, role::CLIENT, SHELL, 0) };
     for conn in [unexpected, expected, conn(4, role::CLIENT, nginx, 0)] {
@@ -169,7 +176,7 @@ fn the_unexpected_is_told_and_counted_once() {
 #[test]
 fn an_old_connection_is_counted_once_its_role_is_known() {
     let mut tracker = tracker();
-    tracker.set_policy(expecting(&["executable=curl,network=loopback"]));
+    tracker.set_policy(expecting(&["executable=curl,network=loopback"]), 0);
     let old = conn(1, 0, SHELL, flag::PREEXISTING);
     // Always data in flight: neither end's first byte can be told.
     let busy = wire::Totals { write_seq: 9, ..totals(1, 0) };
@@ -188,4 +195,44 @@ fn an_old_connection_is_counted_once_its_role_is_known() {
     let events = tracker.take_events();
     assert!(events[0].connection.unexpected && events[0].connection.role.is_some(), "{events:?}");
     assert_eq!(sums(&mut tracker, "convis.tcp.connection.unexpected"), [1]);
+}
+
+/// Scenario: a hundred connections of which one in ten is told, each with an end; some of them fail, or are not expected.
+/// Guarantees: ten of the others are told, all events of each, with their weight; all that failed or were not expected, without;
+/// what was left out is counted by kind; metrics count everything.
+#[test]
+fn those_that_are_told_stand_for_the_others() {
+    let mut tracker = tracker();
+    tracker
+        .set_policy(sampling("keep=1/10,executable=curl,per=executable", "executable=curl,cidr=10.0.0.2"), 5);
+    let opening = |id| conn(id, role::CLIENT, SHELL, 0);
+    let unexpected = |id| Conn { peer: address_of([10, 0, 0, 3]), ..opening(id) };
+    let conns = || (1..=100).map(opening).chain((101..=103).map(unexpected));
+    for conn in conns() {
+        opened(&mut tracker, conn);
+    }
+    for id in 104..=105 {
+        let failing = conn(id, role::CLIENT, SHELL, flag::FAILED);
+        tracker.apply(Record::Failed { time_ns: 9_000, conn: failing, totals: totals(2, 111) }, CLOCK, 0);
+    }
+    for conn in conns() {
+        closed(&mut tracker, conn, totals(1, 0));
+    }
+    let events = tracker.take_events();
+    let ids = |name: EventName, weight: u32| -> Vec<u64> {
+        let wanted = |event: &&Event| event.name() == name && event.connection.sampling_weight == weight;
+        events.iter().filter(wanted).map(|event| event.connection.id).collect()
+    };
+    let told = ids(EventName::Opened, 10);
+    assert!(told.len() == 10 && told.iter().all(|id| *id <= 100), "{told:?}");
+    assert!(told.windows(2).all(|pair| pair[1] - pair[0] == 10), "{told:?}");
+    assert_eq!(ids(EventName::Closed, 10), told);
+    assert_eq!(
+        (ids(EventName::Opened, 1), ids(EventName::Closed, 1)),
+        (vec![101, 102, 103], vec![101, 102, 103])
+    );
+    assert_eq!((ids(EventName::Failed, 1), events.len()), (vec![104, 105], 28));
+    assert_eq!(tracker.left_out, LeftOut { sampled: [90, 0, 90, 0], ..LeftOut::default() });
+    assert_eq!(sums(&mut tracker, "convis.tcp.connection.opened"), [103]);
+    assert_eq!(sums(&mut tracker, "convis.tcp.connection.unexpected"), [3]);
 }
