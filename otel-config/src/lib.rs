@@ -34,7 +34,9 @@ pub use resource::ResourceAttributes;
 pub use secret::Secret;
 pub use sink::delivery::{DEFAULT_STORAGE_BYTES, Delivery, EventKinds, Retry, Storage};
 pub use sink::headers::{Header, parse_headers};
-pub use sink::otlp::{Compression, DEFAULT_TIMEOUT, OtlpConfig, OtlpSignal, Protocol, Temporality};
+pub use sink::otlp::{
+    Compression, DEFAULT_TIMEOUT, HistogramForm, OtlpConfig, OtlpSignal, Protocol, Temporality,
+};
 pub use sink::stdout::{StdoutConfig, StdoutFormat};
 pub use sink::tls::Identity;
 pub use sink::{SinkConfig, SinkKind};

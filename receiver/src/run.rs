@@ -100,7 +100,8 @@ async fn capture(options: &Run, resolved: Resolved) -> Result<(), Fatal> {
         k8s_labels: options.containers.k8s_labels,
         clock: attached,
     };
-    let tracker = tracker(options, describer, listener.as_ref(), attached_unix_nanos)?;
+    let exponential = resolved.sinks.iter().any(|sink| sink.kind.wants_exponential());
+    let tracker = tracker(options, describer, listener.as_ref(), attached_unix_nanos, exponential)?;
     let mut capture = Capture {
         tracker,
         sinks,

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use convis_otel_config::{Compression, OtlpConfig, OtlpSignal, Protocol, Temporality};
+use convis_otel_config::{Compression, HistogramForm, OtlpConfig, OtlpSignal, Protocol, Temporality};
 use tokio::time::Instant;
 
 use super::build;
@@ -21,7 +21,13 @@ fn http(base: &str, path: &str) -> OtlpSignal {
 }
 
 fn otlp(logs: Option<OtlpSignal>, metrics: Option<OtlpSignal>) -> SinkConfig {
-    SinkKind::Otlp(OtlpConfig { logs, metrics, temporality: Temporality::Cumulative }).into()
+    SinkKind::Otlp(OtlpConfig {
+        logs,
+        metrics,
+        temporality: Temporality::Cumulative,
+        histogram: HistogramForm::Explicit,
+    })
+    .into()
 }
 
 fn settings() -> Settings {

@@ -2,6 +2,7 @@
 
 pub mod community_id;
 pub mod event;
+pub mod exponential;
 pub mod metric;
 pub mod peer;
 pub mod resource;
@@ -11,6 +12,7 @@ pub use event::{
     Attribution, CloseReason, Closer, ConnectError, Connection, Detail, Event, EventBatch, EventName,
     PeerNetwork, Role, Totals,
 };
+pub use exponential::ExponentialBuckets;
 pub use metric::{
     Descriptor, Histogram, Instrument, Metric, MetricBatch, MetricResource, Number, Point, PointValue,
 };

@@ -104,12 +104,17 @@ fn difference(then: &PointValue, now: &PointValue) -> Option<PointValue> {
 fn histogram_difference(then: &Histogram, now: &Histogram) -> Histogram {
     let buckets = now.buckets.iter().zip(&then.buckets);
     let (min, max) = if then.count == 0 { (now.min, now.max) } else { (f64::INFINITY, f64::NEG_INFINITY) };
+    let exponential = now.exponential.as_ref().map(|now| {
+        let then = then.exponential.as_deref();
+        Box::new(then.map_or_else(|| (**now).clone(), |then| now.since(then)))
+    });
     Histogram {
         count: now.count.saturating_sub(then.count),
         sum: now.sum - then.sum,
         min,
         max,
         buckets: buckets.map(|(now, then)| now.saturating_sub(*then)).collect(),
+        exponential,
     }
 }
 

@@ -156,10 +156,12 @@ pub(super) fn endpoint(signal: &OtlpSignal) -> Result<Endpoint, String> {
 fn client(endpoint: &Endpoint, compression: Compression) -> Client<Channel> {
     let client = Client::with_origin(endpoint.connect_lazy(), endpoint.uri().clone())
         .max_decoding_message_size(MAX_ANSWER_BYTES)
-        .accept_compressed(CompressionEncoding::Gzip);
+        .accept_compressed(CompressionEncoding::Gzip)
+        .accept_compressed(CompressionEncoding::Zstd);
     match compression {
         Compression::None => client,
         Compression::Gzip => client.send_compressed(CompressionEncoding::Gzip),
+        Compression::Zstd => client.send_compressed(CompressionEncoding::Zstd),
     }
 }
 

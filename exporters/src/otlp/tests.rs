@@ -1,6 +1,9 @@
 mod encoding;
+mod exponential;
 mod grpc;
 mod http;
+mod json;
+mod own;
 mod tls;
 
 use convis_otel_config::{Header, Secret};

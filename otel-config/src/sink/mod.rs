@@ -10,7 +10,7 @@ pub(crate) mod tls;
 
 use self::{
     delivery::{Delivery, EventKinds},
-    otlp::OtlpConfig,
+    otlp::{HistogramForm, OtlpConfig},
     stdout::StdoutConfig,
 };
 use crate::{ConfigError, Problem, Sources, Spec, error::shown};
@@ -73,6 +73,16 @@ impl SinkKind {
     pub const fn events(&self) -> EventKinds {
         match self {
             Self::Stdout(_) | Self::Otlp(_) => EventKinds::DEFAULT,
+        }
+    }
+
+    /// Whether it sends histograms with exponential buckets, which are measured only where somebody wants them.
+    pub const fn wants_exponential(&self) -> bool {
+        match self {
+            Self::Stdout(_) => false,
+            Self::Otlp(config) => {
+                config.metrics.is_some() && matches!(config.histogram, HistogramForm::Exponential)
+            }
         }
     }
 }

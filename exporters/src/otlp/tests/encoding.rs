@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use convis_otel_config::HistogramForm;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
@@ -18,6 +19,12 @@ fn decoded(slices: &[Slice<EventBatch>]) -> ExportLogsServiceRequest {
     // Canonical bytes: no field is doubled, out of order, unknown or longer than need be.
     assert_eq!(request.encode_to_vec(), bytes);
     request
+}
+
+/// As [`assert_golden_json`], for JSON as it is sent.
+pub(super) fn assert_golden_text(name: &str, json: &str) {
+    let version = format!(r#""version":"{SCOPE_VERSION}""#);
+    assert_golden(name, &(json.replace(&version, r#""version":"VERSION""#) + "\n"));
 }
 
 /// Compares OTLP/JSON with a file that is the same for every version of convis.
@@ -89,10 +96,10 @@ fn delta_leaves_up_down_counters_alone() {
     let batch = samples::metrics();
     let later = Arc::new(MetricBatch { time_unix_nanos: samples::TIME + 1, ..MetricBatch::clone(&batch) });
     delta.begin(batch.time_unix_nanos);
-    let first = encode(&[Slice::whole(batch)], Some(&mut delta));
+    let first = encode(&[Slice::whole(batch)], HistogramForm::Explicit, Some(&mut delta));
     delta.settled(true);
     delta.begin(later.time_unix_nanos);
-    let second = encode(&[Slice::whole(later)], Some(&mut delta));
+    let second = encode(&[Slice::whole(later)], HistogramForm::Explicit, Some(&mut delta));
     let temporalities = |request: &ExportMetricsServiceRequest| -> Vec<_> {
         let scopes = request.resource_metrics.iter().flat_map(|of| &of.scope_metrics);
         let metrics = scopes.flat_map(|scope| &scope.metrics);
