@@ -166,10 +166,20 @@ pub struct StatsSnapshot {
 impl StatsSnapshot {
     /// Adds what another lane counted.
     pub fn add(&mut self, other: &Self) {
-        let Self { accepted, sent, dropped, requests, retries, failures, duration_sum, duration_buckets } =
-            self;
+        let Self {
+            accepted,
+            sent,
+            dropped,
+            stored,
+            requests,
+            retries,
+            failures,
+            duration_sum,
+            duration_buckets,
+        } = self;
         *accepted += other.accepted;
         *sent += other.sent;
+        *stored += other.stored;
         *requests += other.requests;
         *retries += other.retries;
         *duration_sum += other.duration_sum;

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 
 use convis_otel_config::policy::{NetworkName, Networks};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What kind of network a peer's address belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -60,6 +62,20 @@ impl PeerNetwork {
             Self::Public => "public",
             Self::Named(name) => name.as_str(),
         }
+    }
+}
+
+/// As its name, which is all that outlives the process.
+impl Serialize for PeerNetwork {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for PeerNetwork {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        NetworkName::new(&name).map(Self::named).map_err(D::Error::custom)
     }
 }
 

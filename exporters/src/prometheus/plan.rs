@@ -114,6 +114,7 @@ pub(super) fn zero(descriptor: &Descriptor) -> PointValue {
             min: f64::INFINITY,
             max: f64::NEG_INFINITY,
             buckets: vec![0; bounds.len() + 1],
+            exponential: None,
         }),
     }
 }

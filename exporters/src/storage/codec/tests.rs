@@ -2,12 +2,13 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use convis_otel_config::policy::NetworkName;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{Attribution, CloseReason, Closer, ConnectError, OwnedValue, Role, Totals};
+use crate::model::{Attribution, CloseReason, Closer, ConnectError, OwnedValue, PeerNetwork, Role, Totals};
 use crate::testing::{assert_golden, samples};
 
 /// Scenario: events of every form are written.
@@ -83,18 +84,24 @@ fn connection() -> impl Strategy<Value = Connection> {
     let attributions =
         [Attribution::Kernel, Attribution::Procfs, Attribution::Inherited, Attribution::Unknown];
     let attribution = proptest::sample::select(attributions.to_vec());
-    let flags = any::<(bool, bool, bool)>();
-    (any::<u64>(), role, address(), address(), any::<u32>(), attribution, flags).prop_map(
-        |(id, role, local, peer, network_namespace, attribution, flags)| Connection {
+    let flags = any::<(bool, bool, bool, bool)>();
+    let networks =
+        PeerNetwork::BUILT_IN.into_iter().chain(NetworkName::new("office").map(PeerNetwork::named));
+    let said = (proptest::sample::select(networks.collect::<Vec<_>>()), any::<u32>());
+    (any::<u64>(), role, address(), address(), any::<u32>(), attribution, flags, said).prop_map(
+        |(id, role, local, peer, network_namespace, attribution, flags, said)| Connection {
             id,
             role,
             local,
             peer,
+            peer_network: said.0,
             network_namespace,
             attribution,
             preexisting: flags.0,
             never_accepted: flags.1,
             kernel_owned: flags.2,
+            unexpected: flags.3,
+            sampling_weight: said.1,
         },
     )
 }
