@@ -7,7 +7,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What kind of network a peer's address belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum PeerNetwork {
     /// 127.0.0.0/8, `::1`.
     Loopback,
@@ -18,7 +18,7 @@ pub enum PeerNetwork {
     /// Anything else.
     Public,
     /// One that the user named. Made by [`PeerNetwork::named`], so that one name is one value.
-    Named(NetworkName),
+    Named(#[serde(with = "as_text")] NetworkName),
 }
 
 impl PeerNetwork {
@@ -65,17 +65,16 @@ impl PeerNetwork {
     }
 }
 
-/// As its name, which is all that outlives the process.
-impl Serialize for PeerNetwork {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
+/// A name as text, which is all of it that outlives the process.
+mod as_text {
+    use super::{Deserialize, Deserializer, Error as _, NetworkName, Serializer};
 
-impl<'de> Deserialize<'de> for PeerNetwork {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        NetworkName::new(&name).map(Self::named).map_err(D::Error::custom)
+    pub(super) fn serialize<S: Serializer>(name: &NetworkName, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(name.as_str())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NetworkName, D::Error> {
+        NetworkName::new(&String::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 
