@@ -16,7 +16,9 @@
 mod accounting;
 mod batch;
 mod build;
+mod file;
 pub mod model;
+mod newrelic;
 mod notice;
 pub mod otlp;
 mod outcome;
@@ -27,15 +29,16 @@ mod runner;
 mod settings;
 mod sink;
 pub mod stdout;
+pub mod storage;
 #[cfg(test)]
 mod testing;
 mod web;
 
 pub use accounting::{DURATION_BOUNDS, DropReason, ErrorType, SinkStats, StatsSnapshot};
 pub use batch::{Batch, Slice};
-pub use build::{BuildError, build};
+pub use build::{BuildError, build, reload};
 pub use outcome::{ExportError, Exporter, Outcome, Payload};
 pub use retry::{Backoff, RetryPolicy};
-pub use settings::{OutputStyle, Settings};
+pub use settings::{OutputStyle, Reopen, Settings};
 pub use sink::{LaneStats, Runners, Signal, Sink, SinkError, SinkFailure};
 pub use web::server;

@@ -12,6 +12,7 @@
 
 pub mod actors;
 pub mod cache;
+pub mod certificates;
 pub mod clock;
 pub mod collector;
 pub mod containers;

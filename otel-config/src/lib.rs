@@ -15,9 +15,11 @@
 
 #![forbid(unsafe_code)]
 
+mod config_file;
 mod decode;
 mod error;
 mod intervals;
+pub mod policy;
 mod resource;
 mod secret;
 mod sink;
@@ -25,7 +27,9 @@ mod sources;
 mod spec;
 #[cfg(test)]
 mod testing;
+pub mod yaml;
 
+pub use config_file::{ConfigFile, SETTINGS, Setting};
 pub use error::{ConfigError, ItemFault, Problem};
 pub use intervals::{
     DEFAULT_METRIC_INTERVAL, DurationError, MAX_BATCH_DELAY, batch_delay, metric_interval, parse_duration,
@@ -33,13 +37,17 @@ pub use intervals::{
 pub use resource::ResourceAttributes;
 pub use secret::Secret;
 pub use sink::delivery::{DEFAULT_STORAGE_BYTES, Delivery, EventKinds, Retry, Storage};
+pub use sink::file::{DEFAULT_FILE_BACKUPS, DEFAULT_FILE_BYTES, FileConfig};
 pub use sink::headers::{Header, parse_headers};
-pub use sink::otlp::{Compression, DEFAULT_TIMEOUT, OtlpConfig, OtlpSignal, Protocol, Temporality};
+pub use sink::newrelic::NewRelicConfig;
+pub use sink::otlp::{
+    Compression, DEFAULT_TIMEOUT, HistogramForm, OtlpConfig, OtlpSignal, Protocol, Temporality,
+};
 pub use sink::prometheus::{
     Credentials, DEFAULT_RESOURCE_LABELS, PrometheusConfig, PrometheusWay, RemoteWrite, RemoteWriteVersion,
 };
 pub use sink::stdout::{StdoutConfig, StdoutFormat};
 pub use sink::tls::Identity;
-pub use sink::{SinkConfig, SinkKind};
+pub use sink::{SinkConfig, SinkKind, secrets_in};
 pub use sources::Sources;
 pub use spec::{Item, Spec};

@@ -9,9 +9,11 @@
 //!
 //! What a reference or a file brings in is taken as it is: its commas, `@` and `${` have no meaning.
 
+pub(crate) mod secrets;
+
 use std::path::Path;
 
-use crate::{ConfigError, ItemFault, Problem, Secret, Sources};
+use crate::{ConfigError, ItemFault, Problem, Secret, Sources, sources::TextError};
 
 /// One sink as written: its name and its settings, each key once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,7 +132,8 @@ fn is_key(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && b != b'\\')
 }
 
-fn split_at_commas(text: &str) -> Vec<&str> {
+/// Splits at commas without a backslash before them.
+pub(crate) fn split_at_commas(text: &str) -> Vec<&str> {
     let mut escaped = false;
     text.split(|c| {
         let splits = c == ',' && !escaped;
@@ -196,15 +199,10 @@ fn split_reference(text: &str) -> Option<(&str, &str)> {
 }
 
 fn read_text(path: &str, sources: &Sources<'_>) -> Result<String, ItemFault> {
-    let content = (sources.read_file)(Path::new(path)).map_err(|error| ItemFault::File(error.to_string()))?;
-    let mut text = String::from_utf8(content).map_err(|_| ItemFault::NotText)?;
-    if text.ends_with('\n') {
-        text.pop();
-        if text.ends_with('\r') {
-            text.pop();
-        }
-    }
-    Ok(text)
+    sources.text(Path::new(path)).map_err(|error| match error {
+        TextError::Unreadable(error) => ItemFault::File(error.to_string()),
+        TextError::NotText => ItemFault::NotText,
+    })
 }
 
 #[cfg(test)]

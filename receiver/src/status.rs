@@ -1,15 +1,17 @@
 //! What convis tells of itself: one list of families, for `/metrics` and for OTLP.
 
 mod containers;
+mod left_out;
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use convis_ebpf::wire::{Counters, map_error};
-use convis_exporters::{DropReason, ErrorType, LaneStats, Signal};
+use convis_exporters::{DropReason, ErrorType, LaneStats, Signal, StatsSnapshot};
 
 use crate::ledger::{Delivered, KINDS, Terms};
+use crate::track::LeftOut;
 use crate::{container, nat};
 
 /// What the capture task publishes after each drain.
@@ -25,6 +27,8 @@ pub struct Snapshot {
     pub missed_ends: u64,
     /// Ends left out in user space.
     pub own_ends: u64,
+    /// Events left out by policy.
+    pub left_out: LeftOut,
     /// Connections open now.
     pub connections: usize,
     /// Processes held.
@@ -57,7 +61,18 @@ pub struct Containers {
 pub struct Status {
     ready: AtomicBool,
     snapshot: Mutex<Option<Snapshot>>,
-    lanes: Vec<LaneStats>,
+    lanes: Mutex<Vec<LaneStats>>,
+}
+
+/// What all lanes of one name and signal have counted.
+#[derive(Debug, Clone)]
+pub struct LaneTotal {
+    /// Name of the sink.
+    pub sink: Arc<str>,
+    /// What the lanes carry.
+    pub signal: Signal,
+    /// Their counters.
+    pub counted: StatsSnapshot,
 }
 
 /// How a family adds up.
@@ -96,7 +111,7 @@ pub struct Family {
 impl Status {
     /// Nothing captured yet.
     pub fn new(lanes: Vec<LaneStats>) -> Self {
-        Self { ready: AtomicBool::new(false), snapshot: Mutex::new(None), lanes }
+        Self { ready: AtomicBool::new(false), snapshot: Mutex::new(None), lanes: Mutex::new(lanes) }
     }
 
     /// Every hook is attached.
@@ -119,9 +134,29 @@ impl Status {
         *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The counters of every sink's lanes.
-    pub fn lanes(&self) -> &[LaneStats] {
-        &self.lanes
+    /// Counts further lanes in; those that are known already stay.
+    pub fn watch(&self, lanes: impl IntoIterator<Item = LaneStats>) {
+        let mut known = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        for lane in lanes {
+            if !known.iter().any(|known| Arc::ptr_eq(&known.stats, &lane.stats)) {
+                known.push(lane);
+            }
+        }
+    }
+
+    /// The counters of every sink's lanes, those of sinks that are gone included: a sink that follows another of its name
+    /// counts on.
+    pub fn lanes(&self) -> Vec<LaneTotal> {
+        let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut totals: Vec<LaneTotal> = Vec::with_capacity(lanes.len());
+        for lane in lanes.iter() {
+            let counted = lane.stats.snapshot();
+            match totals.iter_mut().find(|total| (&total.sink, total.signal) == (&lane.sink, lane.signal)) {
+                Some(total) => total.counted.add(&counted),
+                None => totals.push(LaneTotal { sink: Arc::clone(&lane.sink), signal: lane.signal, counted }),
+            }
+        }
+        totals
     }
 
     /// Every family with its present values.
@@ -137,10 +172,11 @@ impl Status {
         if let Some(snapshot) = self.snapshot() {
             families.extend(ledger_families(&snapshot, &mut dropped));
             families.extend(table_families(&snapshot));
+            families.extend(left_out::families(&snapshot.left_out));
             families.extend(containers::families(&snapshot.containers));
             families.extend([lost_bytes(&snapshot.counters), ledger_errors(&snapshot.counters)]);
         }
-        families.extend(sink_families(&self.lanes, &mut dropped));
+        families.extend(sink_families(&self.lanes(), &mut dropped));
         families.push(dropped);
         families
     }
@@ -310,7 +346,7 @@ fn lost_bytes(counters: &Counters) -> Family {
     }
 }
 
-fn sink_families(lanes: &[LaneStats], dropped: &mut Family) -> Vec<Family> {
+fn sink_families(lanes: &[LaneTotal], dropped: &mut Family) -> Vec<Family> {
     let family =
         |name, unit, kind, description| Family { name, unit, kind, description, samples: Vec::new() };
     let mut accepted =
@@ -319,12 +355,18 @@ fn sink_families(lanes: &[LaneStats], dropped: &mut Family) -> Vec<Family> {
         family("convis.sink.records.sent", "{record}", Kind::Counter, "Acknowledged by the receiver.");
     let mut queued =
         family("convis.sink.records.queued", "{record}", Kind::Gauge, "Waiting or on their way.");
+    let mut stored = family(
+        "convis.sink.records.stored",
+        "{record}",
+        Kind::Gauge,
+        "In storage, where they outlive convis.",
+    );
     let mut requests = family("convis.sink.exports", "{request}", Kind::Counter, "Attempts to export.");
     let mut retries = family("convis.sink.retries", "{request}", Kind::Counter, "Attempts after the first.");
     let mut failures = family("convis.sink.failures", "{request}", Kind::Counter, "Attempts that failed.");
     let mut millis = family("convis.sink.export.duration", "ms", Kind::Counter, "Time spent in attempts.");
     for lane in lanes {
-        let stats = lane.stats.snapshot();
+        let stats = &lane.counted;
         let labels = [("sink", lane.sink.to_string()), ("signal", lane.signal.as_str().to_owned())];
         let with = |more: Option<(&'static str, &str)>| {
             let more = more.map(|(key, value)| (key, value.to_owned()));
@@ -334,6 +376,7 @@ fn sink_families(lanes: &[LaneStats], dropped: &mut Family) -> Vec<Family> {
             (&mut accepted, stats.accepted),
             (&mut sent, stats.sent),
             (&mut queued, stats.queued()),
+            (&mut stored, stats.stored),
             (&mut requests, stats.requests),
             (&mut retries, stats.retries),
             (&mut millis, u64::try_from(stats.duration_sum.as_millis()).unwrap_or(u64::MAX)),
@@ -359,5 +402,5 @@ fn sink_families(lanes: &[LaneStats], dropped: &mut Family) -> Vec<Family> {
             dropped.samples.push(Sample { labels, value: stats.dropped_for(reason) });
         }
     }
-    vec![accepted, sent, queued, requests, retries, failures, millis]
+    vec![accepted, sent, queued, stored, requests, retries, failures, millis]
 }
