@@ -25,6 +25,7 @@ pub mod http;
 pub mod ledger;
 pub mod namespace;
 pub mod need;
+pub mod newrelic;
 pub mod oracle;
 pub mod otlp;
 pub mod packages;

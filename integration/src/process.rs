@@ -29,6 +29,8 @@ pub enum Ask {
     Stop,
     /// SIGINT
     Interrupt,
+    /// SIGHUP
+    HangUp,
     /// SIGKILL
     Kill,
     /// SIGSTOP
@@ -113,6 +115,7 @@ impl Process {
         let signal = match ask {
             Ask::Stop => Signal::TERM,
             Ask::Interrupt => Signal::INT,
+            Ask::HangUp => Signal::HUP,
             Ask::Kill => Signal::KILL,
             Ask::Pause => Signal::STOP,
             Ask::GoOn => Signal::CONT,

@@ -73,12 +73,15 @@ const SINKS: [(&str, Read); 5] = [
 pub fn secrets_in(text: &str) -> Vec<Range<usize>> {
     /// Names of secrets wherever they exist, for a sink that does not.
     const COMMON: &[Key] = &[Key::secret("header.NAME"), Key::secret("password"), Key::secret("bearer")];
-    spec::secrets::find(text, |name| match name {
-        "file" => file::KEYS,
-        "newrelic" => newrelic::KEYS,
-        "otlp" => otlp::KEYS,
-        "stdout" => stdout::KEYS,
-        _ => COMMON,
+    spec::secrets::find(text, |name| {
+        let own = match name {
+            "file" => file::KEYS,
+            "newrelic" => newrelic::KEYS,
+            "otlp" => otlp::KEYS,
+            "stdout" => stdout::KEYS,
+            _ => COMMON,
+        };
+        [own, delivery::EVENT_KEYS, delivery::KEYS].concat()
     })
 }
 

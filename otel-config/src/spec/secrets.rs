@@ -6,7 +6,7 @@ use super::{Key, split_at_commas, split_reference};
 
 /// The byte ranges of values that are secret and written out; those of a file or a variable are not. What an unescaped
 /// comma has cut off a secret counts as one. Never fails: the text may be wrong.
-pub(crate) fn find(text: &str, keys: impl Fn(&str) -> &'static [Key]) -> Vec<Range<usize>> {
+pub(crate) fn find(text: &str, keys: impl Fn(&str) -> Vec<Key>) -> Vec<Range<usize>> {
     let mut parts = split_at_commas(text).into_iter();
     let name = parts.next().unwrap_or_default();
     let keys = keys(name);
@@ -71,6 +71,7 @@ mod tests {
             ("otlp,key=/etc/key.pem,header.api-key=abc", "otlp,key=/etc/key.pem,header.api-key=***"),
             ("otlp,header.a=bc,endpoint=http://h", "otlp,header.a=**,endpoint=http://h"),
             ("unknown,user=e,password=abc,bearer=d", "unknown,user=e,password=***,bearer=*"),
+            ("otlp,header.a=bc,retry=false,events=opened,x", "otlp,header.a=**,retry=false,events=opened,x"),
             ("stdout,format=json", "stdout,format=json"),
             ("file,path=/x", "file,path=/x"),
             ("", ""),
