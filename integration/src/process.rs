@@ -31,6 +31,8 @@ pub enum Ask {
     Interrupt,
     /// SIGKILL
     Kill,
+    /// SIGHUP
+    HangUp,
     /// SIGSTOP
     Pause,
     /// SIGCONT
@@ -114,6 +116,7 @@ impl Process {
             Ask::Stop => Signal::TERM,
             Ask::Interrupt => Signal::INT,
             Ask::Kill => Signal::KILL,
+            Ask::HangUp => Signal::HUP,
             Ask::Pause => Signal::STOP,
             Ask::GoOn => Signal::CONT,
         };
