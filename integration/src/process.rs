@@ -33,6 +33,8 @@ pub enum Ask {
     HangUp,
     /// SIGKILL
     Kill,
+    /// SIGHUP
+    HangUp,
     /// SIGSTOP
     Pause,
     /// SIGCONT
@@ -117,6 +119,7 @@ impl Process {
             Ask::Interrupt => Signal::INT,
             Ask::HangUp => Signal::HUP,
             Ask::Kill => Signal::KILL,
+            Ask::HangUp => Signal::HUP,
             Ask::Pause => Signal::STOP,
             Ask::GoOn => Signal::CONT,
         };
