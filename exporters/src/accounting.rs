@@ -154,6 +154,20 @@ pub struct StatsSnapshot {
 }
 
 impl StatsSnapshot {
+    /// Adds what another lane counted.
+    pub fn add(&mut self, other: &Self) {
+        let Self { accepted, sent, dropped, requests, retries, failures, duration_sum, duration_buckets } =
+            self;
+        *accepted += other.accepted;
+        *sent += other.sent;
+        *requests += other.requests;
+        *retries += other.retries;
+        *duration_sum += other.duration_sum;
+        let counters = dropped.iter_mut().chain(failures).chain(duration_buckets);
+        let others = other.dropped.iter().chain(&other.failures).chain(&other.duration_buckets);
+        counters.zip(others).for_each(|(counter, other)| *counter += other);
+    }
+
     /// Records dropped for any reason.
     pub fn dropped_total(&self) -> u64 {
         self.dropped.iter().sum()

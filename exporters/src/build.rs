@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use convis_otel_config::{SinkConfig, SinkKind};
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::accounting::SinkStats;
@@ -46,29 +45,48 @@ pub(crate) struct Opening<'a> {
 
 /// Builds and starts all sinks, inside a Tokio runtime. Nothing starts unless everything can.
 ///
+/// # Errors
+/// See [`reload`].
+pub fn build(configs: &[SinkConfig], settings: &Settings) -> Result<(Vec<Sink>, Runners), BuildError> {
+    let mut runners = Runners::default();
+    let sinks = reload(configs, settings, &[], &mut runners)?;
+    Ok((sinks, runners))
+}
+
+/// Makes the sinks of these settings: those of `running` whose settings are the same stay as they are, the others are
+/// built and started. Nothing starts unless everything can.
+///
+/// What is not in the result is over once its last clone is dropped: its lanes end when they have sent what they hold,
+/// for which [`Runners::part`] sets a deadline.
+///
 /// Lanes encode and compress inside their task, a few milliseconds at a time: a runtime with more than one thread keeps
 /// that away from other work.
 ///
 /// # Errors
 /// When a certificate, a key or an endpoint cannot be used.
-pub fn build(configs: &[SinkConfig], settings: &Settings) -> Result<(Vec<Sink>, Runners), BuildError> {
+pub fn reload(
+    configs: &[SinkConfig],
+    settings: &Settings,
+    running: &[Sink],
+    runners: &mut Runners,
+) -> Result<Vec<Sink>, BuildError> {
+    let kept = runners.kept(configs, running);
     let mut prepared = Vec::with_capacity(configs.len());
-    let mut names: Vec<Arc<str>> = Vec::with_capacity(configs.len());
-    for config in configs {
+    let mut names: Vec<Arc<str>> = kept.iter().flatten().map(|sink| sink.name().into()).collect();
+    for (config, _) in configs.iter().zip(&kept).filter(|(_, kept)| kept.is_none()) {
         let settings = &settings.of(&config.delivery);
         let (kind, parts) = prepare(config, settings);
-        let name = name(kind, &names);
+        let name = name(config.name.as_deref().unwrap_or(kind), &names);
         let parts = parts.map_err(|text| BuildError { sink: name.to_string(), text })?;
         names.push(Arc::clone(&name));
         prepared.push((name, parts, config));
     }
-    let (announce, stop) = watch::channel(None);
-    let mut runners = Runners::new(announce);
-    let sinks = prepared
-        .into_iter()
-        .map(|(name, parts, config)| start(&name, parts, config, settings, &mut runners, &stop))
-        .collect();
-    Ok((sinks, runners))
+    let mut started = prepared.into_iter().map(|(name, parts, config)| {
+        let stop = runners.stop_of(&name, config);
+        start(&name, parts, config, settings, runners, &stop)
+    });
+    // Each in its place.
+    Ok(kept.into_iter().filter_map(|kept| kept.or_else(|| started.next())).collect())
 }
 
 /// The one place where a new sink is added: its kind, and its ways out.
@@ -126,12 +144,11 @@ fn start(
 }
 
 /// `otlp`, then `otlp/2`, `otlp/3`, ...
-fn name(kind: &str, taken: &[Arc<str>]) -> Arc<str> {
-    let same = taken.iter().filter(|name| name.split('/').next() == Some(kind)).count();
-    match same {
-        0 => kind.into(),
-        earlier => format!("{kind}/{}", earlier + 1).into(),
-    }
+fn name(wanted: &str, taken: &[Arc<str>]) -> Arc<str> {
+    let numbered = (2..).map(|number| format!("{wanted}/{number}"));
+    let mut names = std::iter::once(wanted.to_owned()).chain(numbered);
+    let free = names.find(|name| taken.iter().all(|taken| **taken != **name));
+    free.unwrap_or_default().into()
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ mod web;
 
 pub use accounting::{DURATION_BOUNDS, DropReason, ErrorType, SinkStats, StatsSnapshot};
 pub use batch::{Batch, Slice};
-pub use build::{BuildError, build};
+pub use build::{BuildError, build, reload};
 pub use outcome::{ExportError, Exporter, Outcome, Payload};
 pub use retry::{Backoff, RetryPolicy};
 pub use settings::{OutputStyle, Settings};

@@ -4,14 +4,15 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use convis_otel_config::EventKinds;
+use convis_otel_config::{EventKinds, SinkConfig};
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use crate::accounting::SinkStats;
 use crate::model::{Event, EventBatch, MetricBatch};
 use crate::queue::Entrance;
+use crate::runner::Stop;
 
 /// What a lane carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -78,6 +79,11 @@ impl Sink {
     /// The sink's name: `stdout`, `otlp`, and `otlp/2` for the second of a kind.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether it is a clone of that sink, with the same queues.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.name, &other.name)
     }
 
     /// Whether it takes `signal`; what a sink does not take is neither queued nor counted.
@@ -165,16 +171,58 @@ impl std::error::Error for SinkFailure {
 }
 
 /// The tasks of all sinks.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Runners {
     tasks: JoinSet<Result<(), SinkError>>,
     names: HashMap<Id, Arc<str>>,
-    stop: watch::Sender<Option<Instant>>,
+    sinks: Vec<Started>,
+}
+
+/// A sink that was started.
+#[derive(Debug)]
+struct Started {
+    /// The very name that the [`Sink`] has: one that parts may be called as the one that follows it.
+    name: Arc<str>,
+    config: SinkConfig,
+    stop: Arc<watch::Sender<Option<Instant>>>,
+    parted: bool,
 }
 
 impl Runners {
-    pub(crate) fn new(stop: watch::Sender<Option<Instant>>) -> Self {
-        Self { tasks: JoinSet::new(), names: HashMap::new(), stop }
+    /// What tells the lanes of a new sink to stop.
+    pub(crate) fn stop_of(&mut self, name: &Arc<str>, config: &SinkConfig) -> Stop {
+        let (announce, stop) = watch::channel(None);
+        let (name, config) = (Arc::clone(name), config.clone());
+        self.sinks.push(Started { name, config, stop: Arc::new(announce), parted: false });
+        stop
+    }
+
+    /// For each of the settings the running sink that has them, no sink twice.
+    pub(crate) fn kept(&self, configs: &[SinkConfig], running: &[Sink]) -> Vec<Option<Sink>> {
+        let mut free: Vec<_> = self.sinks.iter().filter(|started| !started.parted).collect();
+        let kept = configs.iter().map(|config| {
+            let at = free.iter().position(|started| started.config == *config)?;
+            let name = &free.remove(at).name;
+            running.iter().find(|sink| Arc::ptr_eq(&sink.name, name)).cloned()
+        });
+        kept.collect()
+    }
+
+    /// Sinks that are not among `kept` have until the deadline to send what they hold; they end sooner when they have
+    /// nothing left. What is left then is counted as dropped at shutdown.
+    pub fn part(&mut self, kept: &[Sink], deadline: Instant) {
+        self.sinks.retain(|started| !started.stop.is_closed());
+        let gone = |started: &&mut Started| {
+            !started.parted && !kept.iter().any(|sink| Arc::ptr_eq(&sink.name, &started.name))
+        };
+        for started in self.sinks.iter_mut().filter(gone) {
+            started.parted = true;
+            let stop = Arc::clone(&started.stop);
+            tokio::spawn(async move {
+                sleep_until(deadline).await;
+                announce(&stop, deadline);
+            });
+        }
     }
 
     pub(crate) fn spawn(
@@ -205,11 +253,18 @@ impl Runners {
     /// Closes all queues, lets the lanes send what they hold until the deadline, and waits for them. What is left then is
     /// counted as dropped at shutdown.
     pub async fn stop(mut self, deadline: Instant) -> Vec<SinkFailure> {
-        self.stop.send_replace(Some(deadline));
+        for started in &self.sinks {
+            announce(&started.stop, deadline);
+        }
         let mut failures = Vec::new();
         while let Some(failure) = self.failed().await {
             failures.push(failure);
         }
         failures
     }
+}
+
+/// Says when the lanes of a sink must be done, unless that is known to be sooner.
+fn announce(stop: &watch::Sender<Option<Instant>>, deadline: Instant) {
+    stop.send_modify(|at| *at = Some(at.map_or(deadline, |sooner| sooner.min(deadline))));
 }

@@ -15,6 +15,7 @@
 
 #![forbid(unsafe_code)]
 
+mod config_file;
 mod decode;
 mod error;
 mod intervals;
@@ -26,7 +27,9 @@ mod sources;
 mod spec;
 #[cfg(test)]
 mod testing;
+pub mod yaml;
 
+pub use config_file::{ConfigFile, SETTINGS, Setting};
 pub use error::{ConfigError, ItemFault, Problem};
 pub use intervals::{
     DEFAULT_METRIC_INTERVAL, DurationError, MAX_BATCH_DELAY, batch_delay, metric_interval, parse_duration,

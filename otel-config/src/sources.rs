@@ -20,6 +20,19 @@ impl Sources<'_> {
         (self.env)(name).filter(|value| !value.is_empty())
     }
 
+    /// The text of a file that holds one value, without the newline that editors end it with.
+    pub(crate) fn text(&self, path: &Path) -> Result<String, TextError> {
+        let content = (self.read_file)(path).map_err(TextError::Unreadable)?;
+        let mut text = String::from_utf8(content).map_err(|_| TextError::NotText)?;
+        if text.ends_with('\n') {
+            text.pop();
+            if text.ends_with('\r') {
+                text.pop();
+            }
+        }
+        Ok(text)
+    }
+
     /// A variable read by `parse`; a value it refuses is warned about and counts as unset.
     pub(crate) fn parsed_var<T>(&self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         match parse(self.var(name)?.trim()) {
@@ -30,4 +43,13 @@ impl Sources<'_> {
             }
         }
     }
+}
+
+/// A file that holds no value. The path is not repeated: it may be a secret that was taken for one.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TextError {
+    #[error("cannot be read: {0}")]
+    Unreadable(io::Error),
+    #[error("is not UTF-8 text")]
+    NotText,
 }

@@ -11,7 +11,7 @@
 
 use std::path::Path;
 
-use crate::{ConfigError, ItemFault, Problem, Secret, Sources};
+use crate::{ConfigError, ItemFault, Problem, Secret, Sources, sources::TextError};
 
 /// One sink as written: its name and its settings, each key once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -193,15 +193,10 @@ fn split_reference(text: &str) -> Option<(&str, &str)> {
 }
 
 fn read_text(path: &str, sources: &Sources<'_>) -> Result<String, ItemFault> {
-    let content = (sources.read_file)(Path::new(path)).map_err(|error| ItemFault::File(error.to_string()))?;
-    let mut text = String::from_utf8(content).map_err(|_| ItemFault::NotText)?;
-    if text.ends_with('\n') {
-        text.pop();
-        if text.ends_with('\r') {
-            text.pop();
-        }
-    }
-    Ok(text)
+    sources.text(Path::new(path)).map_err(|error| match error {
+        TextError::Unreadable(error) => ItemFault::File(error.to_string()),
+        TextError::NotText => ItemFault::NotText,
+    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,10 @@
 //! The command line.
 
+mod underlay;
+
+use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -43,6 +47,7 @@ Examples:
   convis --sink otlp,endpoint=http://localhost:4317          to an OpenTelemetry Collector over gRPC
   convis --sink otlp,endpoint=http://localhost:4318          the same over HTTP
   convis --sink otlp,endpoint=https://otlp.example.com,header.api-key=@/run/secrets/key
+  convis --config /etc/convis/convis.yaml                    sinks and options from a file
 
 Settings that a sink does not name come from OTEL_EXPORTER_OTLP_*, OTEL_RESOURCE_ATTRIBUTES, OTEL_METRIC_EXPORT_INTERVAL
 and OTEL_BLRP_SCHEDULE_DELAY.
@@ -55,6 +60,13 @@ KEY=@FILE reads a value from a file, ${env:NAME} from the environment, \\, is a 
 /// Options of `run`.
 #[derive(Debug, Clone, Args)]
 pub struct Run {
+    /// The command line itself.
+    #[arg(skip)]
+    pub arguments: Vec<OsString>,
+    /// YAML file with sinks under `exporters:` and options beside it; SIGHUP reads it again. What the command line says
+    /// comes first, and its sinks come on top
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Sink specifications, as `convis_otel_config` reads them.
     #[arg(long = "sink", value_name = "SPEC", help = SINK_HELP)]
     pub sinks: Vec<String>,
@@ -195,10 +207,13 @@ pub enum Asked {
 ///
 /// # Errors
 /// It is wrong; the error is one line.
-pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Asked, Fatal> {
-    match Cli::try_parse_from(arguments) {
-        Ok(Cli { command: Some(Command::Run(run)), .. }) => Ok(Asked::Run(run)),
-        Ok(Cli { command: None, run }) => Ok(Asked::Run(Box::new(run))),
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, Fatal> {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    match Cli::try_parse_from(&arguments) {
+        Ok(Cli { command: Some(Command::Run(run)), .. }) => {
+            Ok(Asked::Run(Box::new(Run { arguments, ..*run })))
+        }
+        Ok(Cli { command: None, run }) => Ok(Asked::Run(Box::new(Run { arguments, ..run }))),
         Ok(Cli { command: Some(Command::Check(check)), .. }) => Ok(Asked::Check(check)),
         Err(error) if !error.use_stderr() => Ok(Asked::Text(error.render().to_string())),
         Err(error) => Err(Fatal::Usage(one_line(&error.render().to_string()))),

@@ -16,6 +16,9 @@ pub enum Fatal {
     /// A setting is wrong.
     #[error("{0}")]
     Config(#[from] ConfigError),
+    /// The configuration file is wrong: each line says where and how.
+    #[error("{}", .0.join("\n"))]
+    ConfigFile(Vec<String>),
     /// A setting cannot work.
     #[error("{0}")]
     Sink(#[from] BuildError),
@@ -54,7 +57,7 @@ impl Fatal {
     /// The exit code of sysexits(3) that fits.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Config(_) | Self::Sink(_) | Self::Admin { .. } => 64,
+            Self::Usage(_) | Self::Config(_) | Self::ConfigFile(_) | Self::Sink(_) | Self::Admin { .. } => 64,
             Self::Kernel(_) => 69,
             Self::Internal(_) => 70,
             Self::NotPermitted { .. } | Self::Refused { .. } => 77,

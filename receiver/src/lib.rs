@@ -9,6 +9,7 @@ pub mod admin;
 pub mod check;
 pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod container;
 pub mod fatal;
 pub mod identity;

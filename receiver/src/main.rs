@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(fatal) => {
-            say::line(&fatal.to_string());
+            fatal.to_string().lines().for_each(say::line);
             ExitCode::from(fatal.exit_code())
         }
     }

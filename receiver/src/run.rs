@@ -1,5 +1,6 @@
 //! `convis run`: one task from ring to fan-out.
 
+mod reload;
 mod setup;
 mod stops;
 mod take;
@@ -27,8 +28,9 @@ use crate::status::{Containers, Snapshot, Status};
 use crate::telemetry::Telemetry;
 use crate::track::{Purpose, Tracker};
 use crate::{admin, say};
+use reload::Reload;
 use setup::{announce, bind_admin, tracker};
-use stops::Stops;
+use stops::{Stops, Wish};
 use take::{Swept, drain_ring, end_unseen, sweep};
 
 /// The ring is emptied at least this often; sooner when it fills up.
@@ -46,8 +48,8 @@ const WORKERS: usize = 2;
 ///
 /// # Errors
 /// See [`Fatal`].
-pub fn run(options: &Run) -> Result<(), Fatal> {
-    let resolved = settings::resolve(options)?;
+pub fn run(given: &Run) -> Result<(), Fatal> {
+    let resolved = settings::resolve(given)?;
     start_log();
     let missing = privilege::missing().map_err(|error| Fatal::Internal(error.to_string()))?;
     if !missing.is_empty() {
@@ -58,7 +60,7 @@ pub fn run(options: &Run) -> Result<(), Fatal> {
         .enable_all()
         .build()
         .map_err(|error| Fatal::Internal(format!("cannot start the runtime: {error}")))?;
-    let outcome = runtime.block_on(capture(options, resolved));
+    let outcome = runtime.block_on(capture(given, resolved));
     // A thread that waits for a stalled terminal must not hold the process.
     runtime.shutdown_background();
     outcome
@@ -76,7 +78,8 @@ fn start_log() {
         .try_init();
 }
 
-async fn capture(options: &Run, resolved: Resolved) -> Result<(), Fatal> {
+async fn capture(given: &Run, resolved: Resolved) -> Result<(), Fatal> {
+    let options = &resolved.options;
     let mut stops = Stops::new(options.duration)?;
     let listener = bind_admin(options.admin).await?;
     let (sinks, mut runners) = convis_exporters::build(&resolved.sinks, &resolved.shared)?;
@@ -128,8 +131,10 @@ async fn capture(options: &Run, resolved: Resolved) -> Result<(), Fatal> {
     announce(&resolved);
 
     let intervals = Intervals { metrics: resolved.interval, updates: options.update_interval };
-    let ended = capture.follow(&mut source, &mut runners, &mut stops, intervals).await;
-    let stopped = capture.stop(source, runners, telemetry, options.shutdown_timeout, &mut stops).await;
+    let timeout = options.shutdown_timeout;
+    let mut reload = Reload { given: given.clone(), running: resolved, host, telemetry };
+    let ended = capture.follow(&mut source, &mut runners, &mut stops, intervals, &mut reload).await;
+    let stopped = capture.stop(source, runners, reload.telemetry, timeout, &mut stops).await;
     ended.and(stopped)
 }
 
@@ -161,6 +166,7 @@ impl Capture {
         runners: &mut Runners,
         stops: &mut Stops,
         intervals: Intervals,
+        reload: &mut Reload,
     ) -> Result<(), Fatal> {
         let start = Instant::now();
         let mut drains = interval_at(start + DRAIN_INTERVAL, DRAIN_INTERVAL);
@@ -169,11 +175,14 @@ impl Capture {
         exports.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut updates = interval_at(start + intervals.updates, intervals.updates);
         updates.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let tells_updates = self.sinks.iter().any(|sink| sink.kinds().updated);
         loop {
+            let tells_updates = self.sinks.iter().any(|sink| sink.kinds().updated);
             tokio::select! {
                 biased;
-                () = stops.asked() => return Ok(()),
+                wish = stops.wish() => match wish {
+                    Wish::Stop => return Ok(()),
+                    Wish::Reload => reload.run(self, runners),
+                },
                 failure = runners.failed() => match failure {
                     Some(failure) if failure.is_output_closed() => return Ok(()),
                     Some(failure) => return Err(failure.into()),
@@ -384,7 +393,7 @@ fn summary(status: &Status) -> String {
         .lanes()
         .iter()
         .map(|lane| {
-            let counted = lane.stats.snapshot();
+            let counted = &lane.counted;
             let (sent, dropped) = (counted.sent, counted.dropped_total());
             format!("{} {}: {sent} sent, {dropped} dropped", lane.sink, lane.signal.as_str())
         })

@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use convis_exporters::{OutputStyle, Settings};
 use convis_otel_config::policy::{self, Policy};
-use convis_otel_config::{ResourceAttributes, SinkConfig, Sources, batch_delay, metric_interval};
+use convis_otel_config::{
+    ConfigFile, ResourceAttributes, Setting, SinkConfig, Sources, batch_delay, metric_interval,
+};
 
 use crate::cli::{self, Run};
+use crate::config;
 use crate::fatal::Fatal;
 use crate::say;
 
@@ -19,7 +22,11 @@ const QUEUE_RECORDS: usize = 131_072;
 /// Everything read from outside, before anything starts.
 #[derive(Debug)]
 pub struct Resolved {
-    /// The sinks; never none.
+    /// The options of the command line, and below them those of the file.
+    pub options: Run,
+    /// What the file says of options.
+    pub settings: Vec<Setting>,
+    /// The sinks; never none. Those of the file come first, since they have names of their own.
     pub sinks: Vec<SinkConfig>,
     /// What they share.
     pub shared: Settings,
@@ -33,15 +40,19 @@ pub struct Resolved {
     pub is_default: bool,
 }
 
-/// Reads sinks, intervals and attributes.
+/// Reads sinks, intervals and attributes, from the file as well.
 ///
 /// # Errors
 /// A setting is wrong.
-pub fn resolve(options: &Run) -> Result<Resolved, Fatal> {
+pub fn resolve(given: &Run) -> Result<Resolved, Fatal> {
     let read_file = |path: &Path| std::fs::read(path);
     let warn = |warning: String| say::line(&format!("warning: {warning}"));
     let sources = Sources { env: &environment, read_file: &read_file, warn: &warn };
-    let mut sinks = Vec::with_capacity(options.sinks.len().max(1));
+    let (file, options) = match &given.config {
+        Some(path) => config::read(path, given, &sources)?,
+        None => (ConfigFile::default(), given.clone()),
+    };
+    let mut sinks = file.sinks;
     for spec in &options.sinks {
         sinks.push(SinkConfig::from_spec(spec, &sources)?);
     }
@@ -62,7 +73,7 @@ pub fn resolve(options: &Run) -> Result<Resolved, Fatal> {
     let interval = options.interval.unwrap_or_else(|| metric_interval(&sources));
     let attributes = ResourceAttributes::from_env(&sources);
     let policy = policy(&options.policy)?;
-    Ok(Resolved { sinks, shared, interval, attributes, policy, is_default })
+    Ok(Resolved { options, settings: file.settings, sinks, shared, interval, attributes, policy, is_default })
 }
 
 /// What is told, by the flags.

@@ -5,10 +5,10 @@ mod left_out;
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use convis_ebpf::wire::{Counters, map_error};
-use convis_exporters::{DropReason, ErrorType, LaneStats, Signal};
+use convis_exporters::{DropReason, ErrorType, LaneStats, Signal, StatsSnapshot};
 
 use crate::ledger::{Delivered, KINDS, Terms};
 use crate::track::LeftOut;
@@ -61,7 +61,18 @@ pub struct Containers {
 pub struct Status {
     ready: AtomicBool,
     snapshot: Mutex<Option<Snapshot>>,
-    lanes: Vec<LaneStats>,
+    lanes: Mutex<Vec<LaneStats>>,
+}
+
+/// What all lanes of one name and signal have counted.
+#[derive(Debug, Clone)]
+pub struct LaneTotal {
+    /// Name of the sink.
+    pub sink: Arc<str>,
+    /// What the lanes carry.
+    pub signal: Signal,
+    /// Their counters.
+    pub counted: StatsSnapshot,
 }
 
 /// How a family adds up.
@@ -100,7 +111,7 @@ pub struct Family {
 impl Status {
     /// Nothing captured yet.
     pub fn new(lanes: Vec<LaneStats>) -> Self {
-        Self { ready: AtomicBool::new(false), snapshot: Mutex::new(None), lanes }
+        Self { ready: AtomicBool::new(false), snapshot: Mutex::new(None), lanes: Mutex::new(lanes) }
     }
 
     /// Every hook is attached.
@@ -123,9 +134,29 @@ impl Status {
         *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The counters of every sink's lanes.
-    pub fn lanes(&self) -> &[LaneStats] {
-        &self.lanes
+    /// Counts further lanes in; those that are known already stay.
+    pub fn watch(&self, lanes: impl IntoIterator<Item = LaneStats>) {
+        let mut known = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        for lane in lanes {
+            if !known.iter().any(|known| Arc::ptr_eq(&known.stats, &lane.stats)) {
+                known.push(lane);
+            }
+        }
+    }
+
+    /// The counters of every sink's lanes, those of sinks that are gone included: a sink that follows another of its name
+    /// counts on.
+    pub fn lanes(&self) -> Vec<LaneTotal> {
+        let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut totals: Vec<LaneTotal> = Vec::with_capacity(lanes.len());
+        for lane in lanes.iter() {
+            let counted = lane.stats.snapshot();
+            match totals.iter_mut().find(|total| (&total.sink, total.signal) == (&lane.sink, lane.signal)) {
+                Some(total) => total.counted.add(&counted),
+                None => totals.push(LaneTotal { sink: Arc::clone(&lane.sink), signal: lane.signal, counted }),
+            }
+        }
+        totals
     }
 
     /// Every family with its present values.
@@ -145,7 +176,7 @@ impl Status {
             families.extend(containers::families(&snapshot.containers));
             families.extend([lost_bytes(&snapshot.counters), ledger_errors(&snapshot.counters)]);
         }
-        families.extend(sink_families(&self.lanes, &mut dropped));
+        families.extend(sink_families(&self.lanes(), &mut dropped));
         families.push(dropped);
         families
     }
@@ -315,7 +346,7 @@ fn lost_bytes(counters: &Counters) -> Family {
     }
 }
 
-fn sink_families(lanes: &[LaneStats], dropped: &mut Family) -> Vec<Family> {
+fn sink_families(lanes: &[LaneTotal], dropped: &mut Family) -> Vec<Family> {
     let family =
         |name, unit, kind, description| Family { name, unit, kind, description, samples: Vec::new() };
     let mut accepted =
@@ -329,7 +360,7 @@ fn sink_families(lanes: &[LaneStats], dropped: &mut Family) -> Vec<Family> {
     let mut failures = family("convis.sink.failures", "{request}", Kind::Counter, "Attempts that failed.");
     let mut millis = family("convis.sink.export.duration", "ms", Kind::Counter, "Time spent in attempts.");
     for lane in lanes {
-        let stats = lane.stats.snapshot();
+        let stats = &lane.counted;
         let labels = [("sink", lane.sink.to_string()), ("signal", lane.signal.as_str().to_owned())];
         let with = |more: Option<(&'static str, &str)>| {
             let more = more.map(|(key, value)| (key, value.to_owned()));

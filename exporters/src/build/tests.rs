@@ -1,3 +1,5 @@
+mod reload;
+
 use std::time::Duration;
 
 use convis_otel_config::{Compression, OtlpConfig, OtlpSignal, Protocol, Temporality};

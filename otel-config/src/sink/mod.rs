@@ -18,6 +18,8 @@ use crate::{ConfigError, Problem, Sources, Spec, error::shown};
 /// Settings of one sink.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SinkConfig {
+    /// What the user calls it; `None` leaves that to the program, which takes the name of its kind.
+    pub name: Option<String>,
     /// Its own settings.
     pub kind: SinkKind,
     /// Which events it takes; `None` leaves that to the program.
@@ -57,14 +59,15 @@ impl SinkConfig {
         Self::read(&spec, sources).map_err(|problem| ConfigError { place: place(), problem })
     }
 
-    fn read(spec: &Spec, sources: &Sources<'_>) -> Result<Self, Problem> {
+    /// Reads what `--sink` or an entry of the file says.
+    pub(crate) fn read(spec: &Spec, sources: &Sources<'_>) -> Result<Self, Problem> {
         let known = SINKS.iter().find(|(name, _)| *name == spec.name);
         let (_, read) = known.ok_or_else(|| {
             let valid = SINKS.map(|(name, _)| name).join(", ");
             Problem::UnknownSink { name: shown(&spec.name), valid }
         })?;
         let kind = read(spec, sources)?;
-        Ok(Self { kind, events: delivery::events(spec)?, delivery: Delivery::from_spec(spec)? })
+        Ok(Self { name: None, kind, events: delivery::events(spec)?, delivery: Delivery::from_spec(spec)? })
     }
 }
 
@@ -79,7 +82,7 @@ impl SinkKind {
 
 impl From<SinkKind> for SinkConfig {
     fn from(kind: SinkKind) -> Self {
-        Self { kind, events: None, delivery: Delivery::default() }
+        Self { name: None, kind, events: None, delivery: Delivery::default() }
     }
 }
 
