@@ -28,6 +28,7 @@ pub mod oracle;
 pub mod otlp;
 pub mod process;
 pub mod registry;
+pub mod rotel;
 pub mod runtimes;
 pub mod scenario;
 pub mod sums;
