@@ -14,7 +14,7 @@ use crate::queue;
 use crate::runner::{Pace, Runner, Stop};
 use crate::settings::Settings;
 use crate::sink::{Lane, Runners, Signal, Sink};
-use crate::{otlp, stdout};
+use crate::{otlp, prometheus, stdout};
 
 /// A setting that is well-formed but cannot work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -76,6 +76,7 @@ fn prepare(config: &SinkConfig, settings: &Settings) -> (&'static str, Result<Pa
     match &config.kind {
         SinkKind::Stdout(config) => ("stdout", stdout::parts(config, settings)),
         SinkKind::Otlp(config) => ("otlp", otlp::parts(config, settings)),
+        SinkKind::Prometheus(config) => ("prometheus", prometheus::parts(config, settings)),
     }
 }
 

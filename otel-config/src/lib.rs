@@ -37,6 +37,9 @@ pub use sink::headers::{Header, parse_headers};
 pub use sink::otlp::{
     Compression, DEFAULT_TIMEOUT, HistogramForm, OtlpConfig, OtlpSignal, Protocol, Temporality,
 };
+pub use sink::prometheus::{
+    Credentials, DEFAULT_RESOURCE_LABELS, PrometheusConfig, PrometheusWay, RemoteWrite, RemoteWriteVersion,
+};
 pub use sink::stdout::{StdoutConfig, StdoutFormat};
 pub use sink::tls::Identity;
 pub use sink::{SinkConfig, SinkKind};

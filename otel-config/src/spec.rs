@@ -47,7 +47,11 @@ impl Key {
         Self { name, secret: true }
     }
 
-    fn matches(self, key: &str) -> bool {
+    pub(crate) const fn name(self) -> &'static str {
+        self.name
+    }
+
+    pub(crate) fn matches(self, key: &str) -> bool {
         match self.name.strip_suffix("NAME") {
             Some(prefix) => key.len() > prefix.len() && key.starts_with(prefix),
             None => key == self.name,

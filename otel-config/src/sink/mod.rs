@@ -5,12 +5,14 @@
 pub(crate) mod delivery;
 pub(crate) mod headers;
 pub(crate) mod otlp;
+pub(crate) mod prometheus;
 pub(crate) mod stdout;
 pub(crate) mod tls;
 
 use self::{
     delivery::{Delivery, EventKinds},
     otlp::{HistogramForm, OtlpConfig},
+    prometheus::PrometheusConfig,
     stdout::StdoutConfig,
 };
 use crate::{ConfigError, Problem, Sources, Spec, error::shown};
@@ -34,14 +36,17 @@ pub enum SinkKind {
     Stdout(StdoutConfig),
     /// OTLP over gRPC or HTTP.
     Otlp(OtlpConfig),
+    /// Prometheus remote write, or a page for scraping.
+    Prometheus(PrometheusConfig),
 }
 
 /// Reads the settings of one kind of sink.
 type Read = fn(&Spec, &Sources<'_>) -> Result<SinkKind, Problem>;
 
 /// Every sink by the name used in `--sink`, in the order that errors list them.
-const SINKS: [(&str, Read); 2] = [
+const SINKS: [(&str, Read); 3] = [
     ("otlp", |spec, sources| OtlpConfig::from_spec(spec, sources).map(SinkKind::Otlp)),
+    ("prometheus", |spec, sources| PrometheusConfig::from_spec(spec, sources).map(SinkKind::Prometheus)),
     ("stdout", |spec, _| StdoutConfig::from_spec(spec).map(SinkKind::Stdout)),
 ];
 
@@ -73,13 +78,14 @@ impl SinkKind {
     pub const fn events(&self) -> EventKinds {
         match self {
             Self::Stdout(_) | Self::Otlp(_) => EventKinds::DEFAULT,
+            Self::Prometheus(_) => EventKinds::NONE,
         }
     }
 
     /// Whether it sends histograms with exponential buckets, which are measured only where somebody wants them.
     pub const fn wants_exponential(&self) -> bool {
         match self {
-            Self::Stdout(_) => false,
+            Self::Stdout(_) | Self::Prometheus(_) => false,
             Self::Otlp(config) => {
                 config.metrics.is_some() && matches!(config.histogram, HistogramForm::Exponential)
             }
@@ -110,7 +116,7 @@ mod tests {
     #[test]
     fn unknown_sinks_name_the_valid_ones() {
         let line = Outside::default().refusal("otlpp,header.x=hunter2");
-        assert_eq!(line, "--sink otlpp: unknown sink `otlpp`; valid sinks: otlp, stdout");
+        assert_eq!(line, "--sink otlpp: unknown sink `otlpp`; valid sinks: otlp, prometheus, stdout");
         assert!(Outside::default().refusal("OTLP").contains("unknown sink `OTLP`"));
     }
 
@@ -122,7 +128,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_safe_and_errors_are_one_line(
-            text in "(otlp|stdout)(,(endpoint|header\\.a|timeout|protocol|ca|signals|insecure|x)=(http://|.|\n|@|:){0,12}){0,4}"
+            text in "(otlp|prometheus|stdout)(,(endpoint|listen|username|password|bearer|header\\.a|timeout|protocol|ca|signals|insecure|x)=(http://|.|\n|@|:){0,12}){0,4}"
         ) {
             if let Err(error) = Outside::default().sink(&text) {
                 prop_assert_eq!(error.to_string().lines().count(), 1);
