@@ -87,9 +87,14 @@ impl Database {
         Ok(Self { process, address, kind, options, _folder: folder })
     }
 
+    /// Where remote write goes.
+    pub fn write_url(&self) -> String {
+        format!("http://{}/api/v1/write", self.address)
+    }
+
     /// The sink's settings to reach it.
     pub fn sink(&self) -> String {
-        let endpoint = format!("prometheus,endpoint=http://{}/api/v1/write", self.address);
+        let endpoint = format!("prometheus,endpoint={}", self.write_url());
         let (user, password) = USER;
         if self.options.password {
             format!("{endpoint},username={user},password={password}")

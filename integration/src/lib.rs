@@ -31,6 +31,7 @@ pub mod otlp;
 pub mod packages;
 pub mod process;
 pub mod registry;
+pub mod rotel;
 pub mod runtimes;
 pub mod scenario;
 pub mod sums;

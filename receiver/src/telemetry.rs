@@ -33,7 +33,7 @@ impl Telemetry {
     ) -> Result<Self, Fatal> {
         let signals = sinks.iter().filter_map(|sink| match &sink.kind {
             SinkKind::Otlp(otlp) => Some((otlp.metrics.as_ref()?, otlp.temporality)),
-            _ => None,
+            SinkKind::Stdout(_) | SinkKind::File(_) | SinkKind::NewRelic(_) | SinkKind::Prometheus(_) => None,
         });
         let mut builder = SdkMeterProvider::builder().with_resource(resource(host, own));
         let mut any = false;

@@ -3,8 +3,7 @@
 use std::net::IpAddr;
 
 use convis_otel_config::policy::{NetworkName, Networks};
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 /// What kind of network a peer's address belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -67,7 +66,10 @@ impl PeerNetwork {
 
 /// A name as text, which is all of it that outlives the process.
 mod as_text {
-    use super::{Deserialize, Deserializer, Error as _, NetworkName, Serializer};
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::NetworkName;
 
     pub(super) fn serialize<S: Serializer>(name: &NetworkName, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(name.as_str())

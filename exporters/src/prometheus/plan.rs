@@ -108,14 +108,7 @@ impl Plan {
 pub(super) fn zero(descriptor: &Descriptor) -> PointValue {
     match descriptor.instrument {
         Instrument::Counter | Instrument::UpDownCounter => PointValue::Sum(0),
-        Instrument::Histogram { bounds } => PointValue::Histogram(Histogram {
-            count: 0,
-            sum: 0.0,
-            min: f64::INFINITY,
-            max: f64::NEG_INFINITY,
-            buckets: vec![0; bounds.len() + 1],
-            exponential: None,
-        }),
+        Instrument::Histogram { bounds } => PointValue::Histogram(Histogram::new(bounds, false)),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod gateway;
 mod matrix;
+mod prometheus;
 mod samples;
 
 use std::time::Duration;
