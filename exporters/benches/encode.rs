@@ -1,4 +1,4 @@
-//! Encoding events as OTLP log records, protobuf bytes included: 512 events of 8 Resources, the worst case of one
+//! Encoding events as OTLP log records, in protobuf and in JSON, bytes included: 512 events of 8 Resources, the worst case of one
 //! attribute set each. Divide by 512 for the cost of an event.
 
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use convis_exporters::Slice;
 use convis_exporters::model::{
     Attribution, CloseReason, Connection, Detail, Event, EventBatch, PeerNetwork, Resource, Role, Totals,
 };
-use convis_exporters::otlp::encode_logs;
+use convis_exporters::otlp::{encode_logs, encode_logs_json};
 use divan::counter::ItemsCount;
 
 const EVENTS: usize = 512;
@@ -23,6 +23,12 @@ fn main() {
 fn otlp_logs(bencher: divan::Bencher<'_, '_>) {
     let slices = [Slice::whole(batch())];
     bencher.counter(ItemsCount::new(EVENTS)).bench(|| encode_logs(divan::black_box(&slices)));
+}
+
+#[divan::bench]
+fn otlp_logs_json(bencher: divan::Bencher<'_, '_>) {
+    let slices = [Slice::whole(batch())];
+    bencher.counter(ItemsCount::new(EVENTS)).bench(|| encode_logs_json(divan::black_box(&slices)));
 }
 
 /// The part of the cost that the model has by itself.

@@ -89,6 +89,20 @@ impl Convis {
         done
     }
 
+    /// Has it read its settings again; returns once it has said what came of it, with that line.
+    pub fn reload(&mut self) -> String {
+        let said = |text: &str| text.lines().filter(|line| line.contains("reloaded")).count();
+        let before = said(&self.stderr());
+        self.process.ask(Ask::HangUp);
+        wait_for("convis to reload", START_PATIENCE, || {
+            let text = self.stderr();
+            // The last line may still be growing.
+            let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+            let line = whole.lines().filter(|line| line.contains("reloaded")).nth(before);
+            line.map(str::to_owned)
+        })
+    }
+
     /// Where it answers `/metrics`.
     pub fn admin(&self) -> SocketAddr {
         self.admin
@@ -124,6 +138,11 @@ impl Convis {
             let events = self.events_at(server_port);
             panic!("{} of {count} events came: {events:#?}\nlog: {}", events.len(), self.stderr())
         })
+    }
+
+    /// Sends it SIGHUP, as whoever has moved its files does.
+    pub fn hang_up(&mut self) {
+        self.process.ask(Ask::HangUp);
     }
 
     /// Asks it to stop as a service manager does, and waits.

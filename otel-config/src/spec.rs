@@ -9,6 +9,8 @@
 //!
 //! What a reference or a file brings in is taken as it is: its commas, `@` and `${` have no meaning.
 
+pub(crate) mod secrets;
+
 use std::path::Path;
 
 use crate::{ConfigError, ItemFault, Problem, Secret, Sources, sources::TextError};
@@ -47,7 +49,11 @@ impl Key {
         Self { name, secret: true }
     }
 
-    fn matches(self, key: &str) -> bool {
+    pub(crate) const fn name(self) -> &'static str {
+        self.name
+    }
+
+    pub(crate) fn matches(self, key: &str) -> bool {
         match self.name.strip_suffix("NAME") {
             Some(prefix) => key.len() > prefix.len() && key.starts_with(prefix),
             None => key == self.name,

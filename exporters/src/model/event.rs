@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use convis_otel_config::EventKinds;
+use serde::{Deserialize, Serialize};
 
 use super::community_id;
 use super::network::PeerNetwork;
@@ -62,7 +63,7 @@ impl EventName {
 }
 
 /// Which end of the connection the owner holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Role {
     /// It connected.
     Client,
@@ -81,7 +82,7 @@ impl Role {
 }
 
 /// How sure the owner is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Attribution {
     /// Taken in the owner's own context.
     Kernel,
@@ -106,7 +107,7 @@ impl Attribution {
 }
 
 /// The first cause of a connection's end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum CloseReason {
     /// This end sent the first FIN.
     LocalClose,
@@ -137,7 +138,7 @@ impl CloseReason {
 }
 
 /// Why an attempt to connect failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ConnectError {
     /// ECONNREFUSED.
     Refused,
@@ -177,7 +178,7 @@ impl ConnectError {
 }
 
 /// One end of a connection: what stays the same on all of its events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connection {
     /// Equal on all events of this end, unique per boot of the host.
     pub id: u64,
@@ -234,7 +235,7 @@ impl Connection {
 }
 
 /// TCP payload and quality figures of one end, from the connection's start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Totals {
     /// Payload bytes that the peer's TCP acknowledged.
     pub bytes_sent: u64,
@@ -253,7 +254,7 @@ pub struct Totals {
 }
 
 /// A process that closed an end which it does not own: the descriptor was handed on or inherited.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Closer {
     /// Process id in the initial pid namespace.
     pub pid: u32,
@@ -262,7 +263,7 @@ pub struct Closer {
 }
 
 /// What an event says beyond the connection itself.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Detail {
     /// The connection is usable.
     Opened {

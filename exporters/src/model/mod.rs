@@ -2,6 +2,7 @@
 
 pub mod community_id;
 pub mod event;
+pub mod exponential;
 pub mod metric;
 pub mod network;
 pub mod peer;
@@ -12,6 +13,7 @@ pub use event::{
     Attribution, CloseReason, Closer, ConnectError, Connection, Detail, Event, EventBatch, EventName, Role,
     Totals,
 };
+pub use exponential::ExponentialBuckets;
 pub use metric::{
     Descriptor, Histogram, Instrument, Metric, MetricBatch, MetricResource, Number, Point, PointValue,
 };

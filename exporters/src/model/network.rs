@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 
 use convis_otel_config::policy::{NetworkName, Networks};
+use serde::{Deserialize, Serialize};
 
 /// What kind of network a peer's address belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum PeerNetwork {
     /// 127.0.0.0/8, `::1`.
     Loopback,
@@ -16,7 +17,7 @@ pub enum PeerNetwork {
     /// Anything else.
     Public,
     /// One that the user named. Made by [`PeerNetwork::named`], so that one name is one value.
-    Named(NetworkName),
+    Named(#[serde(with = "as_text")] NetworkName),
 }
 
 impl PeerNetwork {
@@ -60,6 +61,22 @@ impl PeerNetwork {
             Self::Public => "public",
             Self::Named(name) => name.as_str(),
         }
+    }
+}
+
+/// A name as text, which is all of it that outlives the process.
+mod as_text {
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::NetworkName;
+
+    pub(super) fn serialize<S: Serializer>(name: &NetworkName, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(name.as_str())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NetworkName, D::Error> {
+        NetworkName::new(&String::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 
