@@ -294,6 +294,31 @@ fn convis_tells_of_itself() {
     }
 }
 
+/// Scenario: a header of the sink, and in the environment another value for it and another header.
+/// Guarantees: each request, also of convis's own metrics, has the sink's value once, and the other header.
+#[test]
+fn headers_of_the_sink_win() {
+    need!(root());
+    let _turn = turns::together();
+    for protocol in ["grpc", "http/json"] {
+        let oracle = need!(Oracle::start("none"));
+        let sink = format!("otlp,{},header.x-tenant=blue", endpoint(&oracle, protocol));
+        let headers = [("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=red,x-room=7")];
+        let convis = Convis::start_in(&["--interval", "1s", "--sink", &sink], &headers);
+        Scene::one("127.0.0.1:0", Exchange::default()).play();
+        wait_for("convis's own metrics and observed ones", PATIENCE, || {
+            let points = oracle.points_taken();
+            let own = points.iter().any(|point| point.metric == "convis.events.seen");
+            (own && points.iter().any(sums::is_observed)).then_some(())
+        });
+        assert!(convis.stop().status.success());
+        for request in oracle.requests() {
+            let sent = ["x-tenant", "x-room"].map(|name| request.header(name));
+            assert_eq!(sent, [Some("blue"), Some("7")], "{protocol}: {request:#?}");
+        }
+    }
+}
+
 fn opened(point: &Point) -> Option<u64> {
     (point.attribute("kind").as_deref() == Some("opened")).then(|| point.integer())
 }

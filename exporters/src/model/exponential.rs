@@ -89,8 +89,8 @@ impl ExponentialBuckets {
     /// What was added since `then`, an earlier state of the same histogram, without empty buckets at either end.
     #[must_use]
     pub fn since(&self, then: &Self) -> Self {
-        // The scale of a histogram only ever falls.
-        let mut difference = self.at_most(then.scale);
+        // The scale of a histogram only ever falls: this one's is the coarser.
+        let mut difference = self.clone();
         difference.zero_count = self.zero_count.saturating_sub(then.zero_count);
         for (index, count) in then.at_most(self.scale).indexed() {
             let position = index.checked_sub(difference.offset).and_then(|at| usize::try_from(at).ok());

@@ -10,7 +10,11 @@ use opentelemetry_otlp::{
     WithHttpConfig as _, WithTonicConfig as _,
 };
 use opentelemetry_sdk::metrics::Temporality as SdkTemporality;
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
 use tokio::runtime::Handle;
+use tonic::Status;
+use tonic::metadata::MetadataMap;
+use tonic::service::Interceptor;
 
 use super::{grpc, target};
 use crate::web;
@@ -38,7 +42,7 @@ pub fn own_metrics(signal: &OtlpSignal, temporality: Temporality) -> Result<Metr
                 .with_tonic()
                 .with_temporality(temporality)
                 .with_channel(grpc::endpoint(signal)?.connect_lazy())
-                .with_metadata(grpc::metadata(signal)?)
+                .with_interceptor(Headers(grpc::metadata(signal)?))
                 .with_timeout(timeout);
             if let Some(compression) = compression {
                 builder = builder.with_compression(compression);
@@ -67,10 +71,21 @@ pub fn own_metrics(signal: &OtlpSignal, temporality: Temporality) -> Result<Metr
     exporter.map_err(|error| format!("the exporter of convis's own metrics cannot be set up: {error}"))
 }
 
+/// The sink's headers and no others: the SDK reads variables of its own accord, and would prefer them to the sink's keys.
+#[derive(Clone)]
+struct Headers(MetadataMap);
+
+impl Interceptor for Headers {
+    fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, Status> {
+        *request.metadata_mut() = self.0.clone();
+        Ok(request)
+    }
+}
+
 /// A client whose requests run on a runtime, whatever thread asks for them.
-struct OnRuntime {
-    client: reqwest::Client,
-    runtime: Handle,
+pub(super) struct OnRuntime {
+    pub(super) client: reqwest::Client,
+    pub(super) runtime: Handle,
 }
 
 // Not derived: the client's headers hold secrets.
@@ -82,7 +97,14 @@ impl fmt::Debug for OnRuntime {
 
 #[async_trait::async_trait]
 impl HttpClient for OnRuntime {
-    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+    async fn send_bytes(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        // As for gRPC: the client has the sink's headers.
+        let given = std::mem::take(request.headers_mut());
+        let about_the_body = [CONTENT_TYPE, CONTENT_ENCODING, USER_AGENT];
+        request.headers_mut().extend(about_the_body.into_iter().filter_map(|name| {
+            let value = given.get(&name)?.clone();
+            Some((name, value))
+        }));
         let client = self.client.clone();
         self.runtime.spawn(async move { client.send_bytes(request).await }).await?
     }

@@ -50,3 +50,52 @@ fn from_json(body: &[u8], rejected: &str) -> Option<Refused> {
     let message = partial.and_then(|partial| partial.get("errorMessage")?.as_str());
     Some(Refused::new(records.unwrap_or(0), message.unwrap_or_default()))
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::otlp::exporter::{Kind, Logs, Metrics};
+
+    proptest! {
+        /// Scenario: any bytes, and any text that looks like JSON, as the answer to a request.
+        /// Guarantees: it is taken or found to be no answer; what is said of it is one line.
+        #[test]
+        fn any_answer_is_safe(
+            bytes: Vec<u8>,
+            text in r#"(\{|\}|\[|\]|,|:|"(partialSuccess|rejectedLogRecords|errorMessage|x)"|null|-?[0-9]{1,20}|"\PC{0,3}"){0,12}"#,
+            is_json: bool,
+        ) {
+            for body in [bytes, text.into_bytes()] {
+                let answer = Answer { body: Bytes::from(body), is_json };
+                for outcome in
+                    [read(&answer, Logs::refused, Logs::JSON_REJECTED), read(&answer, Metrics::refused, Metrics::JSON_REJECTED)]
+                {
+                    let said = match outcome {
+                        Outcome::Sent { message, .. } => message,
+                        Outcome::Drop(error) => error.text,
+                        other => panic!("{other:?}"),
+                    };
+                    prop_assert!(said.lines().count() <= 1);
+                }
+            }
+        }
+
+        /// Scenario: a well-formed partial success in JSON, its number as a string or as such.
+        /// Guarantees: number and words are read; a number below zero counts as none.
+        #[test]
+        fn partial_success_in_json_is_read(rejected: i64, words in "[a-z ]{0,20}", as_text: bool) {
+            let number = if as_text { format!("\"{rejected}\"") } else { rejected.to_string() };
+            let body = format!(
+                r#"{{"partialSuccess":{{"rejectedDataPoints":{number},"errorMessage":"{words}"}},"new":[1]}}"#
+            );
+            let answer = Answer { body: body.into(), is_json: true };
+            let outcome = read(&answer, Metrics::refused, Metrics::JSON_REJECTED);
+            let Outcome::Sent { rejected: told, message } = outcome else { panic!("{outcome:?}") };
+            prop_assert_eq!(told, u64::try_from(rejected).unwrap_or(0));
+            prop_assert_eq!(message, one_line(&words));
+        }
+    }
+}

@@ -1,5 +1,7 @@
+use bytes::Bytes;
 use convis_otel_config::{Compression, OtlpSignal, Protocol, Temporality};
 use opentelemetry::metrics::MeterProvider as _;
+use opentelemetry_http::{HttpClient as _, Request};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
@@ -7,9 +9,11 @@ use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use prost::Message as _;
 
 use super::{PASSWORD, header};
-use crate::otlp::own_metrics;
+use crate::otlp::own::OnRuntime;
+use crate::otlp::{own_metrics, target};
 use crate::testing::http::{Asked, Receiver};
 use crate::testing::signal;
+use crate::web;
 
 /// One request of an SDK that counted to seven.
 async fn asked(protocol: Protocol, compression: Compression, temporality: Temporality) -> Asked {
@@ -55,4 +59,28 @@ async fn own_metrics_go_out_as_the_sinks_do() {
         assert_eq!(sum.data_points[0].value, Some(Value::AsInt(7)));
         assert_eq!(sum.aggregation_temporality, expected, "{temporality:?}");
     }
+}
+
+/// Scenario: the SDK adds headers that it found in the environment, one of them under the name of the sink's.
+/// Guarantees: the sink's own go out and no others; what describes the body stays.
+#[tokio::test]
+async fn headers_of_the_environment_do_not_override_the_sinks() {
+    let (receiver, base) = Receiver::start(Vec::new()).await;
+    let mut settings = signal(&base, Protocol::HttpJson);
+    settings.headers.push(header());
+    let client = web::client(target(&settings)).unwrap();
+    let client = OnRuntime { client, runtime: tokio::runtime::Handle::current() };
+    let request = Request::post(&base)
+        .header("api-key", "of another")
+        .header("x-other", "of another")
+        .header("content-type", "application/json")
+        .header("content-encoding", "zstd");
+    client.send_bytes(request.body(Bytes::new()).unwrap()).await.unwrap();
+    let headers = receiver.asked().remove(0).headers;
+    assert_eq!(headers.get_all("api-key").iter().collect::<Vec<_>>(), [PASSWORD]);
+    assert_eq!(headers.get("x-other"), None);
+    assert_eq!(
+        (&headers["content-type"], &headers["content-encoding"]),
+        (&"application/json".parse().unwrap(), &"zstd".parse().unwrap())
+    );
 }
