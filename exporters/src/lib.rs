@@ -27,6 +27,7 @@ mod runner;
 mod settings;
 mod sink;
 pub mod stdout;
+pub mod storage;
 #[cfg(test)]
 mod testing;
 mod web;

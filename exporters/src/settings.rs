@@ -28,7 +28,7 @@ impl Settings {
     pub(crate) fn of(&self, delivery: &Delivery) -> Self {
         Self {
             queue_records: delivery.queue_records.unwrap_or(self.queue_records),
-            retry: self.retry.of(&delivery.retry),
+            retry: self.retry.of(delivery),
             ..self.clone()
         }
     }

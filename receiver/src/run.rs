@@ -384,7 +384,11 @@ fn summary(status: &Status) -> String {
         .map(|lane| {
             let counted = lane.stats.snapshot();
             let (sent, dropped) = (counted.sent, counted.dropped_total());
-            format!("{} {}: {sent} sent, {dropped} dropped", lane.sink, lane.signal.as_str())
+            let kept = match counted.stored {
+                0 => String::new(),
+                _ => format!(", {} kept in storage", counted.queued()),
+            };
+            format!("{} {}: {sent} sent, {dropped} dropped{kept}", lane.sink, lane.signal.as_str())
         })
         .collect();
     let skipped = match snapshot.skipped {

@@ -319,6 +319,12 @@ fn sink_families(lanes: &[LaneStats], dropped: &mut Family) -> Vec<Family> {
         family("convis.sink.records.sent", "{record}", Kind::Counter, "Acknowledged by the receiver.");
     let mut queued =
         family("convis.sink.records.queued", "{record}", Kind::Gauge, "Waiting or on their way.");
+    let mut stored = family(
+        "convis.sink.records.stored",
+        "{record}",
+        Kind::Gauge,
+        "In storage, where they outlive convis.",
+    );
     let mut requests = family("convis.sink.exports", "{request}", Kind::Counter, "Attempts to export.");
     let mut retries = family("convis.sink.retries", "{request}", Kind::Counter, "Attempts after the first.");
     let mut failures = family("convis.sink.failures", "{request}", Kind::Counter, "Attempts that failed.");
@@ -334,6 +340,7 @@ fn sink_families(lanes: &[LaneStats], dropped: &mut Family) -> Vec<Family> {
             (&mut accepted, stats.accepted),
             (&mut sent, stats.sent),
             (&mut queued, stats.queued()),
+            (&mut stored, stats.stored),
             (&mut requests, stats.requests),
             (&mut retries, stats.retries),
             (&mut millis, u64::try_from(stats.duration_sum.as_millis()).unwrap_or(u64::MAX)),
@@ -359,5 +366,5 @@ fn sink_families(lanes: &[LaneStats], dropped: &mut Family) -> Vec<Family> {
             dropped.samples.push(Sample { labels, value: stats.dropped_for(reason) });
         }
     }
-    vec![accepted, sent, queued, requests, retries, failures, millis]
+    vec![accepted, sent, queued, stored, requests, retries, failures, millis]
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use convis_otel_config::EventKinds;
+use serde::{Deserialize, Serialize};
 
 use super::community_id;
 use super::peer::Peer;
@@ -61,7 +62,7 @@ impl EventName {
 }
 
 /// Which end of the connection the owner holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Role {
     /// It connected.
     Client,
@@ -80,7 +81,7 @@ impl Role {
 }
 
 /// How sure the owner is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Attribution {
     /// Taken in the owner's own context.
     Kernel,
@@ -105,7 +106,7 @@ impl Attribution {
 }
 
 /// The first cause of a connection's end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum CloseReason {
     /// This end sent the first FIN.
     LocalClose,
@@ -136,7 +137,7 @@ impl CloseReason {
 }
 
 /// Why an attempt to connect failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ConnectError {
     /// ECONNREFUSED.
     Refused,
@@ -218,7 +219,7 @@ impl PeerNetwork {
 }
 
 /// One end of a connection: what stays the same on all of its events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connection {
     /// Equal on all events of this end, unique per boot of the host.
     pub id: u64,
@@ -269,7 +270,7 @@ impl Connection {
 }
 
 /// TCP payload and quality figures of one end, from the connection's start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Totals {
     /// Payload bytes that the peer's TCP acknowledged.
     pub bytes_sent: u64,
@@ -288,7 +289,7 @@ pub struct Totals {
 }
 
 /// A process that closed an end which it does not own: the descriptor was handed on or inherited.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Closer {
     /// Process id in the initial pid namespace.
     pub pid: u32,
@@ -297,7 +298,7 @@ pub struct Closer {
 }
 
 /// What an event says beyond the connection itself.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Detail {
     /// The connection is usable.
     Opened {

@@ -20,7 +20,7 @@ pub(super) struct Delta {
     pending: Vec<(Arc<Resource>, Key, Option<Last>)>,
     /// Time of the batch being sent.
     batch: u64,
-    /// Whether all of that batch was acknowledged so far.
+    /// Whether that batch holds every series and was acknowledged so far.
     intact: bool,
 }
 
@@ -36,14 +36,15 @@ struct Last {
 impl Delta {
     /// Before a batch, or a part of it, is encoded.
     ///
-    /// A batch holds all series: what a wholly acknowledged batch did not hold has ended, and its end got lost on the way.
-    pub(super) fn begin(&mut self, batch_time: u64) {
+    /// A batch holds all series unless it was `pruned`: what a wholly acknowledged one did not hold has ended, and its end
+    /// got lost on the way.
+    pub(super) fn begin(&mut self, batch_time: u64, pruned: bool) {
         self.pending.clear();
         if self.batch == batch_time {
             return;
         }
         let previous = std::mem::replace(&mut self.batch, batch_time);
-        if std::mem::replace(&mut self.intact, true) {
+        if std::mem::replace(&mut self.intact, !pruned) {
             self.series.retain(|_, of| {
                 of.retain(|_, last| last.time == previous);
                 !of.is_empty()

@@ -75,7 +75,7 @@ impl Kind for Metrics {
 
     fn encode(&mut self, slices: &[Slice<MetricBatch>]) -> Vec<u8> {
         if let (Some(delta), Some(slice)) = (&mut self.delta, slices.first()) {
-            delta.begin(slice.batch.time_unix_nanos);
+            delta.begin(slice.batch.time_unix_nanos, slice.pruned);
         }
         encode_metrics::encode(slices, self.delta.as_mut()).encode_to_vec()
     }

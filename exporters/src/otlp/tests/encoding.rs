@@ -50,12 +50,14 @@ fn parts_hold_every_record_once() {
     let metrics = samples::metrics();
     let all = events.events.len();
     for cut in 0..=all {
-        let parts = [(0, cut), (cut, all)].map(|(from, to)| Slice { batch: Arc::clone(&events), from, to });
+        let parts =
+            [(0, cut), (cut, all)].map(|(from, to)| Slice { from, to, ..Slice::whole(Arc::clone(&events)) });
         let requests = parts.map(|part| decoded(&[part]));
         assert_eq!(requests.iter().map(log_records).sum::<usize>(), all);
     }
     for cut in 0..=6 {
-        let parts = [(0, cut), (cut, 6)].map(|(from, to)| Slice { batch: Arc::clone(&metrics), from, to });
+        let parts =
+            [(0, cut), (cut, 6)].map(|(from, to)| Slice { from, to, ..Slice::whole(Arc::clone(&metrics)) });
         let points = parts.map(|part| points(&encode_metrics(&[part])));
         assert_eq!(points, [cut, 6 - cut]);
     }
@@ -88,10 +90,10 @@ fn delta_leaves_up_down_counters_alone() {
     let mut delta = Delta::default();
     let batch = samples::metrics();
     let later = Arc::new(MetricBatch { time_unix_nanos: samples::TIME + 1, ..MetricBatch::clone(&batch) });
-    delta.begin(batch.time_unix_nanos);
+    delta.begin(batch.time_unix_nanos, false);
     let first = encode(&[Slice::whole(batch)], Some(&mut delta));
     delta.settled(true);
-    delta.begin(later.time_unix_nanos);
+    delta.begin(later.time_unix_nanos, false);
     let second = encode(&[Slice::whole(later)], Some(&mut delta));
     let temporalities = |request: &ExportMetricsServiceRequest| -> Vec<_> {
         let scopes = request.resource_metrics.iter().flat_map(|of| &of.scope_metrics);
