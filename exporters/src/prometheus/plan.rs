@@ -15,6 +15,8 @@ use crate::model::{Descriptor, Histogram, Instrument, MetricBatch, Point, PointV
 pub(super) struct Plan {
     pub(super) live: Vec<Live>,
     by_labels: FxHashMap<Arc<Labels>, usize>,
+    /// The series that are said to have ended.
+    pub(super) ended: Vec<Labels>,
     /// Points of the batch.
     pub(super) records: usize,
 }
@@ -82,9 +84,11 @@ impl Plan {
             for (point, value) in of.points.iter().enumerate() {
                 let record = self.records;
                 self.records += 1;
-                if value.value != PointValue::NoRecordedValue {
+                let labels = identity.series(&name, &value.attributes);
+                if value.value == PointValue::NoRecordedValue {
+                    self.ended.push(labels);
+                } else {
                     first_live.get_or_insert(record);
-                    let labels = identity.series(&name, &value.attributes);
                     self.add(record, labels, of.descriptor, Some(Place { resource, metric, point }));
                 }
             }

@@ -75,6 +75,10 @@ impl Exporter for Scrape {
     type Batch = MetricBatch;
 
     fn encode(&mut self, slices: &[Slice<MetricBatch>]) -> Payload {
+        // What remains of a batch is no page; the whole one that pruned it comes right behind.
+        if slices.iter().any(|slice| slice.pruned) {
+            return Payload::default();
+        }
         let page = text::page(slices, &self.resource_labels);
         Payload { uncompressed: page.len(), body: page.into() }
     }

@@ -2,12 +2,13 @@
 //!
 //! - Timestamps of a series ascend strictly, whatever happened to earlier requests.
 //! - A counter or histogram that appears, or starts anew, is 0 first: a receiver counts only what lies between two samples.
-//! - A series that is not in a batch has ended, since a batch holds all series, and is marked as stale.
+//! - A series that is not in a batch has ended, since a batch holds all series, and is marked as stale. A batch that was
+//!   pruned while it waited holds what ended, and says so.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::labels::Labels;
 use super::line::{Line, Reading};
@@ -58,7 +59,7 @@ impl Streams {
         self.pending.clear();
         let mut lines = Vec::new();
         for slice in slices {
-            self.begin(&slice.batch);
+            self.begin(&slice.batch, slice.pruned);
             self.live_lines(slice, &mut lines);
             self.ended_lines(slice, &mut lines);
         }
@@ -74,7 +75,7 @@ impl Streams {
         }
     }
 
-    fn begin(&mut self, batch: &MetricBatch) {
+    fn begin(&mut self, batch: &MetricBatch, pruned: bool) {
         if self.time == Some(batch.time_unix_nanos) {
             return;
         }
@@ -82,7 +83,9 @@ impl Streams {
         self.plan = Plan::of(batch, &self.keys);
         let plan = &self.plan;
         self.known.retain(|labels, known| !known.ended || known.last >= previous || plan.has(labels));
-        let over = self.known.iter().filter(|(labels, known)| !known.ended && !self.plan.has(labels));
+        let said: FxHashSet<Labels> = std::mem::take(&mut self.plan.ended).into_iter().collect();
+        let is_over = |labels: &Labels| !self.plan.has(labels) && (!pruned || said.contains(labels));
+        let over = self.known.iter().filter(|(labels, known)| !known.ended && is_over(labels));
         self.ended = over.map(|(labels, _)| Arc::clone(labels)).collect();
         self.ended.sort_unstable();
     }

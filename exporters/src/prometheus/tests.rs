@@ -1,5 +1,6 @@
 mod answers;
 mod golden;
+mod large;
 mod scrape;
 mod versions;
 

@@ -219,7 +219,39 @@ fn time_never_goes_back() {
     let mut streams = streams();
     send(&mut streams, &counter(20, 10, sum(5)));
     assert_eq!(send(&mut streams, &counter(15, 10, sum(6))), Vec::<String>::new());
+    let mut same_millisecond = Arc::unwrap_or_clone(counter(20, 10, sum(6)));
+    same_millisecond.time_unix_nanos += 999_999;
+    assert_eq!(send(&mut streams, &Arc::new(same_millisecond)), Vec::<String>::new());
     assert_eq!(send(&mut streams, &counter(21, 10, sum(7)))[0], "io_bytes_total  7@21000<10000");
+}
+
+/// Scenario: batches waited; of the older one only the last points and the ends of series remain, one of which begins anew.
+/// Guarantees: what is not in it goes on; what it says has ended is marked then, and begins with a zero after that.
+#[test]
+fn a_pruned_batch_ends_only_what_it_says() {
+    let mut streams = streams();
+    let points = |series: &[(&'static str, u64, PointValue)]| {
+        let points =
+            series.iter().map(|(direction, start, value)| point(direction, start * SECOND, value.clone()));
+        vec![of(&resource("1"), vec![(&IO, points.collect())])]
+    };
+    send(&mut streams, &batch(20, points(&[("0", 10, sum(1)), ("1", 10, sum(2)), ("2", 10, sum(3))])));
+    let rest = batch(30, points(&[("0", 10, PointValue::NoRecordedValue), ("1", 10, sum(4))]));
+    let lines = streams.lines(&[Slice { pruned: true, ..Slice::whole(rest) }]);
+    assert_eq!(
+        shown(&lines),
+        ["io_bytes_total  4@30000<10000", "target_info 1 1@30000", "io_bytes_total  stale@30000"]
+    );
+    streams.sent(true);
+    assert_eq!(
+        send(&mut streams, &batch(40, points(&[("0", 30, sum(5)), ("2", 10, sum(6))]))),
+        [
+            "io_bytes_total  0@30001 5@40000<30000",
+            "io_bytes_total  6@40000<10000",
+            "target_info 1 1@40000",
+            "io_bytes_total  stale@40000"
+        ]
+    );
 }
 
 /// What a step does to the series of one label set: its value, or that it ends.

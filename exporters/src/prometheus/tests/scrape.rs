@@ -34,6 +34,8 @@ async fn the_last_batch_is_served() {
         assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
         bodies.push(body);
     }
+    let rest = Slice { pruned: true, ..Slice::whole(metrics(20)) };
+    assert!(scrape.encode(&[rest]).body.is_empty(), "what remains of a batch is no page");
     assert_golden("prometheus_page.txt", &bodies[0]);
     assert_eq!(bodies[1].lines().filter(|line| !line.starts_with('#')).count(), 0, "{}", bodies[1]);
     assert!(ask(address, "GET /").await.0.starts_with("http/1.0 404"));
