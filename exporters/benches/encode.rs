@@ -1,4 +1,4 @@
-//! Encoding events as OTLP log records, protobuf bytes included: 512 events of 8 Resources, the worst case of one
+//! Encoding events as OTLP log records, in protobuf and in JSON, bytes included: 512 events of 8 Resources, the worst case of one
 //! attribute set each. Divide by 512 for the cost of an event.
 
 use std::net::SocketAddr;
@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use convis_exporters::Slice;
 use convis_exporters::model::{
-    Attribution, CloseReason, Connection, Detail, Event, EventBatch, Resource, Role, Totals,
+    Attribution, CloseReason, Connection, Detail, Event, EventBatch, PeerNetwork, Resource, Role, Totals,
 };
-use convis_exporters::otlp::encode_logs;
+use convis_exporters::otlp::{encode_logs, encode_logs_json};
 use divan::counter::ItemsCount;
 
 const EVENTS: usize = 512;
@@ -23,6 +23,12 @@ fn main() {
 fn otlp_logs(bencher: divan::Bencher<'_, '_>) {
     let slices = [Slice::whole(batch())];
     bencher.counter(ItemsCount::new(EVENTS)).bench(|| encode_logs(divan::black_box(&slices)));
+}
+
+#[divan::bench]
+fn otlp_logs_json(bencher: divan::Bencher<'_, '_>) {
+    let slices = [Slice::whole(batch())];
+    bencher.counter(ItemsCount::new(EVENTS)).bench(|| encode_logs_json(divan::black_box(&slices)));
 }
 
 /// The part of the cost that the model has by itself.
@@ -94,11 +100,14 @@ fn event(index: usize, resource: &Arc<Resource>) -> Event {
             role: Some(Role::Client),
             local,
             peer,
+            peer_network: PeerNetwork::of(peer.ip()),
             network_namespace: 4_026_531_840,
             attribution: Attribution::Kernel,
             preexisting: false,
             never_accepted: false,
             kernel_owned: false,
+            unexpected: false,
+            sampling_weight: 1,
         },
         peer: None,
         nat_peer: None,

@@ -15,18 +15,20 @@ pub enum DropReason {
     QueueFull,
     /// The receiving side refused them for good.
     Rejected,
-    /// They could not be sent within the longest time of retrying.
+    /// They could not be sent within the longest time of retrying, or at once where that is not wanted.
     Expired,
     /// A single record was larger than a request may be.
     TooLarge,
     /// convis stopped before they were sent.
     Shutdown,
+    /// What was stored could not be read back.
+    Unreadable,
 }
 
 impl DropReason {
     /// All reasons.
-    pub const ALL: [Self; 5] =
-        [Self::QueueFull, Self::Rejected, Self::Expired, Self::TooLarge, Self::Shutdown];
+    pub const ALL: [Self; 6] =
+        [Self::QueueFull, Self::Rejected, Self::Expired, Self::TooLarge, Self::Shutdown, Self::Unreadable];
 
     /// The attribute `reason`.
     pub const fn as_str(self) -> &'static str {
@@ -36,6 +38,7 @@ impl DropReason {
             Self::Expired => "expired",
             Self::TooLarge => "too_large",
             Self::Shutdown => "shutdown",
+            Self::Unreadable => "unreadable",
         }
     }
 }
@@ -69,11 +72,13 @@ pub enum ErrorType {
     InvalidResponse,
     /// Writing to a local output failed.
     Output,
+    /// Writing to the storage directory failed: check the disk.
+    Storage,
 }
 
 impl ErrorType {
     /// All types, in the order of their discriminants.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Unreachable,
         Self::Tls,
         Self::Unavailable,
@@ -87,6 +92,7 @@ impl ErrorType {
         Self::ServerError,
         Self::InvalidResponse,
         Self::Output,
+        Self::Storage,
     ];
 
     /// The attribute `error.type`.
@@ -105,6 +111,7 @@ impl ErrorType {
             Self::ServerError => "server_error",
             Self::InvalidResponse => "invalid_response",
             Self::Output => "output",
+            Self::Storage => "storage",
         }
     }
 }
@@ -125,6 +132,7 @@ pub struct SinkStats {
     accepted: AtomicU64,
     sent: AtomicU64,
     dropped: [AtomicU64; DropReason::ALL.len()],
+    stored: AtomicU64,
     requests: AtomicU64,
     retries: AtomicU64,
     failures: [AtomicU64; ErrorType::ALL.len()],
@@ -141,6 +149,8 @@ pub struct StatsSnapshot {
     pub sent: u64,
     /// Records dropped, by [`DropReason`] in the order of [`DropReason::ALL`].
     pub dropped: [u64; DropReason::ALL.len()],
+    /// Records that outlive the process: of those queued, and of those whose outcome is not yet on disk.
+    pub stored: u64,
     /// Attempts to export, retries included.
     pub requests: u64,
     /// Attempts after the first of a request.
@@ -156,10 +166,20 @@ pub struct StatsSnapshot {
 impl StatsSnapshot {
     /// Adds what another lane counted.
     pub fn add(&mut self, other: &Self) {
-        let Self { accepted, sent, dropped, requests, retries, failures, duration_sum, duration_buckets } =
-            self;
+        let Self {
+            accepted,
+            sent,
+            dropped,
+            stored,
+            requests,
+            retries,
+            failures,
+            duration_sum,
+            duration_buckets,
+        } = self;
         *accepted += other.accepted;
         *sent += other.sent;
+        *stored += other.stored;
         *requests += other.requests;
         *retries += other.retries;
         *duration_sum += other.duration_sum;
@@ -198,6 +218,7 @@ impl SinkStats {
             accepted: self.accepted.load(Ordering::Acquire),
             sent,
             dropped,
+            stored: self.stored.load(Ordering::Acquire),
             requests: self.requests.load(Ordering::Relaxed),
             retries: self.retries.load(Ordering::Relaxed),
             failures: self.failures.each_ref().map(|count| count.load(Ordering::Relaxed)),
@@ -221,6 +242,11 @@ impl SinkStats {
 
     pub(crate) fn drop_records(&self, reason: DropReason, records: u64) {
         self.dropped[reason as usize].fetch_add(records, Ordering::Release);
+    }
+
+    /// So many records are in the store now.
+    pub(crate) fn store(&self, records: u64) {
+        self.stored.store(records, Ordering::Release);
     }
 
     pub(crate) fn retry(&self) {

@@ -31,12 +31,14 @@ pub struct Slice<B> {
     pub from: usize,
     /// Index after the last record.
     pub to: usize,
+    /// Whether the batch is what remains of a collection: points that a later one has were taken out.
+    pub pruned: bool,
 }
 
 // Not derived: that would ask `B: Clone`.
 impl<B> Clone for Slice<B> {
     fn clone(&self) -> Self {
-        Self { batch: Arc::clone(&self.batch), from: self.from, to: self.to }
+        Self { batch: Arc::clone(&self.batch), from: self.from, to: self.to, pruned: self.pruned }
     }
 }
 
@@ -44,7 +46,7 @@ impl<B: Batch> Slice<B> {
     /// All records of a batch.
     pub fn whole(batch: Arc<B>) -> Self {
         let to = batch.records();
-        Self { batch, from: 0, to }
+        Self { batch, from: 0, to, pruned: false }
     }
 
     /// Number of records.

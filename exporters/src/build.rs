@@ -6,14 +6,17 @@ use convis_otel_config::{SinkConfig, SinkKind};
 use tokio::time::Instant;
 
 use crate::accounting::SinkStats;
+use crate::batch::Batch;
 use crate::model::{EventBatch, MetricBatch};
 use crate::notice::Notices;
 use crate::outcome::Exporter;
-use crate::queue;
+use crate::queue::series::series;
+use crate::queue::{self, Arrivals, Entrance, Exit};
 use crate::runner::{Pace, Runner, Stop};
 use crate::settings::Settings;
 use crate::sink::{Lane, Runners, Signal, Sink};
-use crate::{otlp, stdout};
+use crate::storage::{self, Opened};
+use crate::{file, newrelic, otlp, prometheus, stdout};
 
 /// A setting that is well-formed but cannot work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,15 +35,17 @@ pub(crate) struct Parts {
 }
 
 /// Starts a lane; a closure because each exporter is a type of its own.
-pub(crate) type Start<B> = Box<dyn FnOnce(Opening<'_>) -> Lane<B>>;
+pub(crate) type Start<B> = Box<dyn FnOnce(Opening<'_, B>) -> Lane<B>>;
 
 /// What a lane needs to start.
-pub(crate) struct Opening<'a> {
-    sink: &'a Arc<str>,
-    signal: Signal,
+pub(crate) struct Opening<'a, B: Batch> {
+    lane: Arc<str>,
     settings: &'a Settings,
     runners: &'a mut Runners,
     stop: &'a Stop,
+    stats: Arc<SinkStats>,
+    entrance: Entrance<B>,
+    exit: Exit<B>,
 }
 
 /// Builds and starts all sinks, inside a Tokio runtime. Nothing starts unless everything can.
@@ -63,7 +68,7 @@ pub fn build(configs: &[SinkConfig], settings: &Settings) -> Result<(Vec<Sink>, 
 /// that away from other work.
 ///
 /// # Errors
-/// When a certificate, a key or an endpoint cannot be used.
+/// When a certificate, a key, an endpoint or a storage directory cannot be used.
 pub fn reload(
     configs: &[SinkConfig],
     settings: &Settings,
@@ -77,13 +82,16 @@ pub fn reload(
         let settings = &settings.of(&config.delivery);
         let (kind, parts) = prepare(config, settings);
         let name = name(config.name.as_deref().unwrap_or(kind), &names);
-        let parts = parts.map_err(|text| BuildError { sink: name.to_string(), text })?;
+        let error = |text| BuildError { sink: name.to_string(), text };
+        let parts = parts.map_err(error)?;
+        let storage = config.delivery.storage.as_ref().filter(|_| parts.events.is_some());
+        let opened = storage.map(|storage| storage::open(storage, &name)).transpose().map_err(error)?;
         names.push(Arc::clone(&name));
-        prepared.push((name, parts, config));
+        prepared.push((name, parts, opened, config));
     }
-    let mut started = prepared.into_iter().map(|(name, parts, config)| {
+    let mut started = prepared.into_iter().map(|(name, parts, opened, config)| {
         let stop = runners.stop_of(&name, config);
-        start(&name, parts, config, settings, runners, &stop)
+        start(&name, parts, opened, config, settings, runners, &stop)
     });
     // Each in its place.
     Ok(kept.into_iter().filter_map(|kept| kept.or_else(|| started.next())).collect())
@@ -94,6 +102,9 @@ fn prepare(config: &SinkConfig, settings: &Settings) -> (&'static str, Result<Pa
     match &config.kind {
         SinkKind::Stdout(config) => ("stdout", stdout::parts(config, settings)),
         SinkKind::Otlp(config) => ("otlp", otlp::parts(config, settings)),
+        SinkKind::NewRelic(config) => ("newrelic", newrelic::parts(config, settings)),
+        SinkKind::Prometheus(config) => ("prometheus", prometheus::parts(config, settings)),
+        SinkKind::File(config) => ("file", file::parts(config, settings)),
     }
 }
 
@@ -102,45 +113,73 @@ pub(crate) fn lane<E: Exporter>(exporter: E, pace: Pace) -> Start<E::Batch> {
     Box::new(move |opening| opening.open(exporter, pace))
 }
 
-impl Opening<'_> {
-    fn open<E: Exporter>(self, exporter: E, pace: Pace) -> Lane<E::Batch> {
-        let lane: Arc<str> = format!("{} {}", self.sink, self.signal.as_str()).into();
-        let stats = Arc::new(SinkStats::default());
-        let (entrance, exit) = queue::bounded(self.settings.queue_records, Arc::clone(&stats));
+impl<B: Batch> Opening<'_, B> {
+    fn open<E: Exporter<Batch = B>>(self, exporter: E, pace: Pace) -> Lane<B> {
         // Lanes get different random numbers, so that two lanes to one receiver do not retry in step.
-        let seed = self.settings.seed.wrapping_add(lane.bytes().map(u64::from).sum());
+        let seed = self.settings.seed.wrapping_add(self.lane.bytes().map(u64::from).sum());
         let runner = Runner {
             exporter,
-            queue: exit,
-            stats: Arc::clone(&stats),
+            queue: self.exit,
+            stats: Arc::clone(&self.stats),
             pace,
             stop: self.stop.clone(),
             random: fastrand::Rng::with_seed(seed),
-            notices: Notices::new(Arc::clone(&lane)),
+            notices: Notices::new(Arc::clone(&self.lane)),
             hold_until: Instant::now(),
         };
-        self.runners.spawn(lane, runner.run());
-        Lane { entrance: Arc::new(entrance), stats }
+        self.runners.spawn(self.lane, runner.run());
+        Lane { entrance: Arc::new(self.entrance), stats: self.stats }
     }
 }
 
 fn start(
     name: &Arc<str>,
     parts: Parts,
+    opened: Option<Opened>,
     config: &SinkConfig,
     settings: &Settings,
     runners: &mut Runners,
     stop: &Stop,
 ) -> Sink {
     let settings = &settings.of(&config.delivery);
+    let lane = |signal: Signal| Arc::from(format!("{name} {}", signal.as_str()));
     let events = parts.events.map(|start| {
-        start(Opening { sink: name, signal: Signal::Events, settings, runners: &mut *runners, stop })
+        let lane = lane(Signal::Events);
+        let (stats, entrance, arrivals) = waiting(settings);
+        let exit = match opened {
+            None => Exit::Direct(arrivals),
+            Some(opened) => {
+                let (memory, stats, stop) = (settings.queue_records, Arc::clone(&stats), stop.clone());
+                let (keeper, taker) = storage::keep(opened, arrivals, memory, stats, stop, Arc::clone(&lane));
+                runners.spawn(Arc::clone(&lane), async {
+                    keeper.run().await;
+                    Ok(())
+                });
+                Exit::Kept(Box::new(taker))
+            }
+        };
+        start(Opening { lane, settings, runners, stop, stats, entrance, exit })
     });
     let metrics = parts.metrics.map(|start| {
-        start(Opening { sink: name, signal: Signal::Metrics, settings, runners: &mut *runners, stop })
+        let lane = lane(Signal::Metrics);
+        let (stats, entrance, arrivals) = waiting(settings);
+        let (keeper, latest) = series(arrivals, settings.queue_records, Arc::clone(&stats), stop.clone());
+        runners.spawn(Arc::clone(&lane), async {
+            keeper.run().await;
+            Ok(())
+        });
+        let exit = Exit::Kept(Box::new(latest));
+        start(Opening { lane, settings, runners, stop, stats, entrance, exit })
     });
     let kinds = config.events.or(settings.events).unwrap_or(config.kind.events());
     Sink::new(Arc::clone(name), kinds, events, metrics)
+}
+
+/// The queue of a lane, and its counters.
+fn waiting<B: Batch>(settings: &Settings) -> (Arc<SinkStats>, Entrance<B>, Arrivals<B>) {
+    let stats = Arc::new(SinkStats::default());
+    let (entrance, arrivals) = queue::bounded(settings.queue_records, Arc::clone(&stats));
+    (stats, entrance, arrivals)
 }
 
 /// `otlp`, then `otlp/2`, `otlp/3`, ...

@@ -16,16 +16,20 @@
 mod accounting;
 mod batch;
 mod build;
+mod file;
 pub mod model;
+mod newrelic;
 mod notice;
 pub mod otlp;
 mod outcome;
+mod prometheus;
 mod queue;
 mod retry;
 mod runner;
 mod settings;
 mod sink;
 pub mod stdout;
+pub mod storage;
 #[cfg(test)]
 mod testing;
 mod web;
@@ -35,5 +39,6 @@ pub use batch::{Batch, Slice};
 pub use build::{BuildError, build, reload};
 pub use outcome::{ExportError, Exporter, Outcome, Payload};
 pub use retry::{Backoff, RetryPolicy};
-pub use settings::{OutputStyle, Settings};
+pub use settings::{OutputStyle, Reopen, Settings};
 pub use sink::{LaneStats, Runners, Signal, Sink, SinkError, SinkFailure};
+pub use web::server;

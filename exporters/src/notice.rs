@@ -16,6 +16,7 @@ const PERIOD: Duration = Duration::from_secs(30);
 pub(crate) struct Notices {
     lane: Arc<str>,
     kinds: [Said; ErrorType::ALL.len()],
+    expired: Said,
     failing: bool,
 }
 
@@ -28,7 +29,12 @@ struct Said {
 impl Notices {
     /// For the lane of this name.
     pub(crate) fn new(lane: Arc<str>) -> Self {
-        Self { lane, kinds: [Said::default(); ErrorType::ALL.len()], failing: false }
+        Self {
+            lane,
+            kinds: [Said::default(); ErrorType::ALL.len()],
+            expired: Said::default(),
+            failing: false,
+        }
     }
 
     /// Says what failed and what follows from it, unless the same kind was said a moment ago.
@@ -42,6 +48,17 @@ impl Notices {
                 unreported = unsaid,
                 "{}; {consequence}",
                 error.text
+            );
+        }
+    }
+
+    /// Says that records were left out because of their age, unless that was said a moment ago.
+    pub(crate) fn expired(&mut self, records: u64) {
+        if let Some(unsaid) = self.expired.due(Instant::now()) {
+            tracing::warn!(
+                sink = %self.lane,
+                unreported = unsaid,
+                "dropped {records} records whose time is too far from now for the receiver; check the clock"
             );
         }
     }

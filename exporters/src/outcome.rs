@@ -22,6 +22,12 @@ pub trait Exporter: Send + 'static {
     /// Sends a request once. The runner bounds its time; dropping the future gives the attempt up.
     fn send(&mut self, payload: &Payload) -> impl Future<Output = Outcome> + Send;
 
+    /// Records that the last [`encode`](Self::encode) left out because the receiving side takes none so old. They count
+    /// as expired once the rest has an outcome.
+    fn expired(&self) -> u64 {
+        0
+    }
+
     /// The records of the last [`encode`](Self::encode) were acknowledged (`true`) or given up (`false`).
     fn settled(&mut self, acknowledged: bool) {
         let _ = acknowledged;

@@ -4,14 +4,26 @@
 //! more than that. Offering never waits; a batch that does not fit is dropped whole and counted `queue_full`, so the
 //! oldest records, which are the hardest to get again, stay. A batch larger than the whole capacity is taken only while
 //! the lane is idle.
+//!
+//! Between queue and runner a keeper may look after what waits: [`series`] takes out points that newer ones supersede,
+//! [`storage`](crate::storage) lets events outlive the process.
 
+mod claim;
+pub(crate) mod series;
+mod shelf;
+
+use std::ops::Range;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 
 use crate::accounting::{DropReason, SinkStats};
-use crate::batch::{Batch, Slice};
+use crate::batch::Batch;
+use crate::storage::Receipt;
+pub(crate) use claim::Claim;
+pub(crate) use shelf::Shelf;
 
 /// The side that offers.
 #[derive(Debug)]
@@ -24,9 +36,26 @@ pub(crate) struct Entrance<B> {
 
 /// The side that takes. When it goes away, what still waits is counted as dropped at shutdown.
 #[derive(Debug)]
-pub(crate) struct Exit<B: Batch> {
+pub(crate) struct Arrivals<B: Batch> {
     stats: Arc<SinkStats>,
     queue: mpsc::UnboundedReceiver<Queued<B>>,
+}
+
+/// What a keeper has for the runner.
+#[async_trait]
+pub(crate) trait Backlog<B>: Send {
+    /// The next batch if one can be had at once.
+    fn try_take(&mut self) -> Option<Queued<B>>;
+    /// The next batch; `None` once nothing waits and nothing will come. Nothing is lost when the future is dropped.
+    async fn take(&mut self) -> Option<Queued<B>>;
+}
+
+/// Where a runner takes from.
+pub(crate) enum Exit<B: Batch> {
+    /// The queue itself.
+    Direct(Arrivals<B>),
+    /// A keeper, which closes the queue by itself when a stop is announced.
+    Kept(Box<dyn Backlog<B>>),
 }
 
 /// A batch with its place in the queue.
@@ -34,11 +63,18 @@ pub(crate) struct Exit<B: Batch> {
 pub(crate) struct Queued<B> {
     batch: Arc<B>,
     offered: Instant,
-    _room: OwnedSemaphorePermit,
+    /// Its place, unless what waits is bounded otherwise.
+    room: Option<OwnedSemaphorePermit>,
+    /// How many records each of its records stands for; empty when each stands for itself.
+    weights: Vec<u64>,
+    /// Whether records that a later batch supersedes were taken out.
+    pruned: bool,
+    /// Of a stored batch, which outlives the process until its outcome is told.
+    receipt: Option<Receipt>,
 }
 
 /// Makes a queue for `capacity` records.
-pub(crate) fn bounded<B: Batch>(capacity: usize, stats: Arc<SinkStats>) -> (Entrance<B>, Exit<B>) {
+pub(crate) fn bounded<B: Batch>(capacity: usize, stats: Arc<SinkStats>) -> (Entrance<B>, Arrivals<B>) {
     // Permits are acquired as u32 and the semaphore has its own limit above that.
     let capacity = capacity.clamp(1, u32::MAX as usize);
     let (sender, receiver) = mpsc::unbounded_channel();
@@ -48,8 +84,7 @@ pub(crate) fn bounded<B: Batch>(capacity: usize, stats: Arc<SinkStats>) -> (Entr
         stats: Arc::clone(&stats),
         queue: sender,
     };
-    let exit = Exit { stats, queue: receiver };
-    (entrance, exit)
+    (entrance, Arrivals { stats, queue: receiver })
 }
 
 impl<B: Batch> Entrance<B> {
@@ -66,7 +101,14 @@ impl<B: Batch> Entrance<B> {
             self.stats.drop_records(reason, records as u64);
             return;
         };
-        let queued = Queued { batch: Arc::clone(batch), offered: Instant::now(), _room: room };
+        let queued = Queued {
+            batch: Arc::clone(batch),
+            offered: Instant::now(),
+            room: Some(room),
+            weights: Vec::new(),
+            pruned: false,
+            receipt: None,
+        };
         if self.queue.send(queued).is_err() {
             self.stats.drop_records(DropReason::Shutdown, records as u64);
         }
@@ -79,7 +121,7 @@ impl<B: Batch> Entrance<B> {
     }
 }
 
-impl<B: Batch> Exit<B> {
+impl<B: Batch> Arrivals<B> {
     /// The next batch; `None` once the queue is closed and empty. Nothing is lost when the future is dropped.
     pub(crate) async fn take(&mut self) -> Option<Queued<B>> {
         self.queue.recv().await
@@ -96,7 +138,7 @@ impl<B: Batch> Exit<B> {
     }
 }
 
-impl<B: Batch> Drop for Exit<B> {
+impl<B: Batch> Drop for Arrivals<B> {
     fn drop(&mut self) {
         self.queue.close();
         while let Ok(queued) = self.queue.try_recv() {
@@ -106,178 +148,56 @@ impl<B: Batch> Drop for Exit<B> {
     }
 }
 
-/// Batches taken from the queue whose outcome is not known yet. They keep their places until the claim is dropped, and
-/// whatever has no outcome by then is counted as dropped at shutdown.
-#[derive(Debug)]
-pub(crate) struct Claim<B> {
-    stats: Arc<SinkStats>,
-    items: Vec<Queued<B>>,
-    open: u64,
-}
-
-impl<B: Batch> Claim<B> {
-    pub(crate) fn new(stats: Arc<SinkStats>) -> Self {
-        Self { stats, items: Vec::new(), open: 0 }
-    }
-
-    /// Takes over a batch.
-    pub(crate) fn add(&mut self, queued: Queued<B>) {
-        self.open += queued.batch.records() as u64;
-        self.items.push(queued);
-    }
-
-    /// Records without an outcome.
-    pub(crate) fn open(&self) -> u64 {
-        self.open
-    }
-
-    /// When the oldest batch was offered.
-    pub(crate) fn oldest(&self) -> Option<Instant> {
-        self.items.first().map(|queued| queued.offered)
-    }
-
-    /// Everything claimed, in order.
-    pub(crate) fn slices(&self) -> Vec<Slice<B>> {
-        self.items.iter().map(|queued| Slice::whole(Arc::clone(&queued.batch))).collect()
-    }
-
-    /// So many records were acknowledged.
-    pub(crate) fn sent(&mut self, records: u64) {
-        self.open -= records;
-        self.stats.send(records);
-    }
-
-    /// So many records are given up.
-    pub(crate) fn dropped(&mut self, reason: DropReason, records: u64) {
-        self.open -= records;
-        self.stats.drop_records(reason, records);
-    }
-}
-
-impl<B> Drop for Claim<B> {
-    fn drop(&mut self) {
-        if self.open > 0 {
-            self.stats.drop_records(DropReason::Shutdown, self.open);
+impl<B: Batch> Exit<B> {
+    /// See [`Backlog::take`].
+    pub(crate) async fn take(&mut self) -> Option<Queued<B>> {
+        match self {
+            Self::Direct(arrivals) => arrivals.take().await,
+            Self::Kept(backlog) => backlog.take().await,
         }
+    }
+
+    /// See [`Backlog::try_take`].
+    pub(crate) fn try_take(&mut self) -> Option<Queued<B>> {
+        match self {
+            Self::Direct(arrivals) => arrivals.try_take(),
+            Self::Kept(backlog) => backlog.try_take(),
+        }
+    }
+
+    /// Takes no more offers; what waits can still be taken.
+    pub(crate) fn close(&mut self) {
+        if let Self::Direct(arrivals) = self {
+            arrivals.close();
+        }
+    }
+}
+
+impl<B: Batch> Queued<B> {
+    /// A batch that a store keeps, unless there is no receipt.
+    pub(crate) fn stored(
+        batch: Arc<B>,
+        offered: Instant,
+        room: Option<OwnedSemaphorePermit>,
+        receipt: Option<Receipt>,
+    ) -> Self {
+        Self { batch, offered, room, weights: Vec::new(), pruned: false, receipt }
+    }
+
+    /// The batch, when it was offered, and its place.
+    pub(crate) fn into_parts(self) -> (Arc<B>, Instant, Option<OwnedSemaphorePermit>) {
+        (self.batch, self.offered, self.room)
+    }
+
+    /// How many accepted records it stands for.
+    fn weight(&self) -> u64 {
+        self.weight_of(0..self.batch.records())
+    }
+
+    fn weight_of(&self, records: Range<usize>) -> u64 {
+        if self.weights.is_empty() { records.len() as u64 } else { self.weights[records].iter().sum() }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    struct Records(usize);
-
-    impl Batch for Records {
-        fn records(&self) -> usize {
-            self.0
-        }
-    }
-
-    fn queue(capacity: usize) -> (Entrance<Records>, Exit<Records>, Arc<SinkStats>) {
-        let stats = Arc::new(SinkStats::default());
-        let (entrance, exit) = bounded(capacity, Arc::clone(&stats));
-        (entrance, exit, stats)
-    }
-
-    fn take(exit: &mut Exit<Records>) -> Claim<Records> {
-        let mut claim = Claim::new(Arc::clone(&exit.stats));
-        if let Some(queued) = exit.try_take() {
-            claim.add(queued);
-        }
-        claim
-    }
-
-    /// Scenario: a batch larger than the capacity meets an idle and a busy lane.
-    /// Guarantees: it passes only while the lane is idle, and then nothing else fits.
-    #[test]
-    fn an_oversized_batch_needs_an_idle_lane() {
-        let (entrance, mut exit, stats) = queue(4);
-        entrance.offer(&Arc::new(Records(9)));
-        entrance.offer(&Arc::new(Records(1)));
-        assert_eq!(stats.snapshot().dropped_for(DropReason::QueueFull), 1);
-        take(&mut exit).sent(9);
-        entrance.offer(&Arc::new(Records(1)));
-        entrance.offer(&Arc::new(Records(9)));
-        assert_eq!(stats.snapshot().dropped_for(DropReason::QueueFull), 10);
-        assert_eq!(stats.queued(), 1);
-    }
-
-    /// Scenario: offers before and after the taking side is gone.
-    /// Guarantees: all of them are counted as dropped at shutdown.
-    #[test]
-    fn what_remains_is_counted_at_shutdown() {
-        let (entrance, exit, stats) = queue(4);
-        entrance.offer(&Arc::new(Records(2)));
-        drop(exit);
-        entrance.offer(&Arc::new(Records(3)));
-        assert_eq!(stats.snapshot().dropped_for(DropReason::Shutdown), 5);
-        assert_eq!(stats.queued(), 0);
-    }
-
-    #[derive(Debug, Clone)]
-    enum Step {
-        Offer(usize),
-        Take,
-        Settle { sent: u64, dropped: u64 },
-        Abandon,
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        prop_oneof![
-            (0_usize..7).prop_map(Step::Offer),
-            Just(Step::Take),
-            (0_u64..7, 0_u64..7).prop_map(|(sent, dropped)| Step::Settle { sent, dropped }),
-            Just(Step::Abandon),
-        ]
-    }
-
-    proptest! {
-        /// Scenario: any sequence of offers, takes, outcomes and abandoned claims, then the end.
-        /// Guarantees: accepted == sent + queued + dropped after each step, with `queued` counted by the test itself;
-        /// never more places taken than there are; nothing queued at the end.
-        #[test]
-        fn every_record_is_accounted_for(
-            capacity in 1_usize..12,
-            steps in proptest::collection::vec(step(), 0..60),
-        ) {
-            let (entrance, mut exit, stats) = queue(capacity);
-            let mut claims: Vec<Claim<Records>> = Vec::new();
-            let mut waiting = std::collections::VecDeque::new();
-            for step in steps {
-                match step {
-                    Step::Offer(records) => {
-                        let before = stats.snapshot().dropped_total();
-                        entrance.offer(&Arc::new(Records(records)));
-                        if records > 0 && stats.snapshot().dropped_total() == before {
-                            waiting.push_back(records as u64);
-                        }
-                    }
-                    Step::Take => {
-                        let claim = take(&mut exit);
-                        prop_assert_eq!(claim.open(), waiting.pop_front().unwrap_or(0));
-                        claims.push(claim);
-                    }
-                    Step::Settle { sent, dropped } => if let Some(claim) = claims.last_mut() {
-                        let sent = sent.min(claim.open());
-                        claim.sent(sent);
-                        let dropped = dropped.min(claim.open());
-                        claim.dropped(DropReason::Rejected, dropped);
-                    }
-                    Step::Abandon => drop(claims.pop()),
-                }
-                let snapshot = stats.snapshot();
-                let queued = waiting.iter().sum::<u64>() + claims.iter().map(Claim::open).sum::<u64>();
-                prop_assert_eq!(snapshot.accepted, snapshot.sent + queued + snapshot.dropped_total());
-                prop_assert_eq!(snapshot.queued(), queued);
-                prop_assert!(entrance.occupied() <= capacity);
-            }
-            drop(claims);
-            drop(exit);
-            prop_assert_eq!(stats.queued(), 0);
-            prop_assert_eq!(entrance.occupied(), 0);
-        }
-    }
-}
+mod tests;

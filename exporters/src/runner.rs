@@ -2,7 +2,8 @@
 //!
 //! Requests of a lane go out one after the other, in order. A failure that may pass is retried with growing waits while
 //! the queue fills up behind it. At stop the queue is closed, each remaining request gets one attempt, and what is left
-//! at the deadline is counted as dropped at shutdown.
+//! at the deadline is counted as dropped at shutdown. What is stored stays there instead, from the first request on that
+//! fails, so that order is kept.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,6 +56,8 @@ pub(crate) struct Runner<E: Exporter> {
 /// How one encoded request ended.
 enum End {
     Done,
+    /// Left to the next process.
+    Kept,
     TooLarge(ExportError),
 }
 
@@ -65,7 +68,9 @@ impl<E: Exporter> Runner<E> {
     /// When the exporter cannot go on; what was queued is counted as dropped at shutdown.
     pub(crate) async fn run(mut self) -> Result<(), SinkError> {
         while let Some(claim) = self.gather().await {
-            self.deliver(claim).await?;
+            if !self.deliver(claim).await? {
+                break;
+            }
         }
         Ok(())
     }
@@ -96,23 +101,27 @@ impl<E: Exporter> Runner<E> {
         (claim.open() > 0).then_some(claim)
     }
 
-    /// Sends a claim, cut into smaller requests where it is too large for one.
-    async fn deliver(&mut self, mut claim: Claim<E::Batch>) -> Result<(), SinkError> {
+    /// Sends a claim, cut into smaller requests where it is too large for one; `false` when the rest is left to the next
+    /// process.
+    async fn deliver(&mut self, mut claim: Claim<E::Batch>) -> Result<bool, SinkError> {
         let mut parts = vec![claim.slices()];
         while let Some(part) = parts.pop() {
-            let End::TooLarge(error) = self.send_part(&part, &mut claim).await? else {
-                continue;
+            let error = match self.send_part(&part, &mut claim).await? {
+                End::Done => continue,
+                End::Kept => return Ok(false),
+                End::TooLarge(error) => error,
             };
             if let Some([left, right]) = batch::halve(&part) {
                 parts.push(right);
                 parts.push(left);
             } else {
                 self.notices.failed(&error, "dropped a record that is too large");
-                claim.dropped(DropReason::TooLarge, 1);
+                let records = claim.weight(&part);
+                claim.dropped(DropReason::TooLarge, records);
                 self.exporter.settled(false);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Sends one request until there is an outcome, and counts it.
@@ -121,8 +130,11 @@ impl<E: Exporter> Runner<E> {
         part: &[Slice<E::Batch>],
         claim: &mut Claim<E::Batch>,
     ) -> Result<End, SinkError> {
-        let records = batch::records(part) as u64;
+        let records = claim.weight(part);
         if self.past_deadline() {
+            if claim.is_stored() {
+                return Ok(End::Kept);
+            }
             claim.dropped(DropReason::Shutdown, records);
             return Ok(End::Done);
         }
@@ -130,12 +142,21 @@ impl<E: Exporter> Runner<E> {
         if payload.uncompressed > self.pace.max_bytes {
             return Ok(End::TooLarge(oversized(&payload, self.pace.max_bytes)));
         }
-        if payload.body.is_empty() {
+        let expired = self.exporter.expired().min(records);
+        let records = records - expired;
+        let end = if payload.body.is_empty() {
             self.exporter.settled(true);
             claim.sent(records);
-            return Ok(End::Done);
+            End::Done
+        } else {
+            self.attempt_until_settled(&payload, records, claim).await?
+        };
+        // A request that is cut is encoded again, and says again what it leaves out.
+        if matches!(end, End::Done) && expired > 0 {
+            claim.dropped(DropReason::Expired, expired);
+            self.notices.expired(expired);
         }
-        self.attempt_until_settled(&payload, records, claim).await
+        Ok(end)
     }
 
     /// Attempts, with waits between them, until the records have an outcome or the request must be cut.
@@ -180,6 +201,11 @@ impl<E: Exporter> Runner<E> {
             };
             self.hold_until = Instant::now() + backoff.next(&mut self.random, after);
             if let Some(reason) = self.no_retry(first_attempt) {
+                if reason == DropReason::Shutdown && claim.is_stored() {
+                    self.stats.fail(error.kind);
+                    self.notices.failed(&error, "events stay in storage");
+                    return Ok(End::Kept);
+                }
                 self.give_up(claim, reason, records, &error);
                 return Ok(End::Done);
             }
@@ -194,8 +220,8 @@ impl<E: Exporter> Runner<E> {
         if self.stopping() {
             return Some(DropReason::Shutdown);
         }
-        let expires = first_attempt + self.pace.retry.max_elapsed;
-        (self.hold_until > expires).then_some(DropReason::Expired)
+        let waited = self.hold_until.saturating_duration_since(first_attempt);
+        self.pace.retry.gives_up(waited).then_some(DropReason::Expired)
     }
 
     /// One attempt, bounded by its timeout and by the deadline of a stop.
@@ -264,7 +290,7 @@ impl<E: Exporter> Runner<E> {
 }
 
 /// Resolves once a stop is announced; never, when nobody is left to announce one.
-async fn stopped(stop: &mut Stop) {
+pub(crate) async fn stopped(stop: &mut Stop) {
     if stop.wait_for(Option::is_some).await.is_err() {
         std::future::pending::<()>().await;
     }

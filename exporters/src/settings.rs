@@ -1,8 +1,10 @@
 //! What all sinks share.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use convis_otel_config::{Delivery, EventKinds};
+use tokio::sync::watch;
 
 use crate::retry::RetryPolicy;
 
@@ -19,6 +21,10 @@ pub struct Settings {
     pub events: Option<EventKinds>,
     /// How standard output looks.
     pub output: OutputStyle,
+    /// Asks sinks to open their files again.
+    pub reopen: Reopen,
+    /// The wall clock: nanoseconds since the Unix epoch.
+    pub now: fn() -> u64,
     /// Start of the random numbers that spread retries; differs between processes.
     pub seed: u64,
 }
@@ -28,9 +34,29 @@ impl Settings {
     pub(crate) fn of(&self, delivery: &Delivery) -> Self {
         Self {
             queue_records: delivery.queue_records.unwrap_or(self.queue_records),
-            retry: self.retry.of(&delivery.retry),
+            retry: self.retry.of(delivery),
             ..self.clone()
         }
+    }
+}
+
+/// Asks sinks to open their files again, as a program that moved them away wants it. Clones ask the same sinks.
+#[derive(Debug, Clone, Default)]
+pub struct Reopen(Arc<watch::Sender<()>>);
+
+impl Reopen {
+    /// Asks all sinks that write files.
+    pub fn ask(&self) {
+        self.0.send_replace(());
+    }
+
+    /// Whether any sink writes files.
+    pub fn is_of_use(&self) -> bool {
+        self.0.receiver_count() > 0
+    }
+
+    pub(crate) fn asked(&self) -> watch::Receiver<()> {
+        self.0.subscribe()
     }
 }
 
@@ -44,7 +70,8 @@ pub struct OutputStyle {
 }
 
 impl Default for Settings {
-    /// 1 s, 65,536 records, [`RetryPolicy::default`], no terminal, seed 0.
+    /// 1 s, 65,536 records, [`RetryPolicy::default`], no terminal, the
+    /// system's clock, seed 0.
     fn default() -> Self {
         Self {
             event_delay: Duration::from_secs(1),
@@ -52,7 +79,14 @@ impl Default for Settings {
             retry: RetryPolicy::default(),
             events: None,
             output: OutputStyle::default(),
+            reopen: Reopen::default(),
+            now: unix_nanos,
             seed: 0,
         }
     }
+}
+
+/// The system's clock.
+fn unix_nanos() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(0)
 }

@@ -5,7 +5,7 @@ from concurrent import futures
 import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.any_pb2 import Any
-from google.rpc import code_pb2, error_details_pb2, status_pb2
+from google.rpc import error_details_pb2, status_pb2
 
 import messages
 import relay
@@ -14,13 +14,15 @@ import relay
 WORKERS = 64
 
 
-def start(port, journal, switch):
+def start(port, journal, switch, tls):
     server = grpc.server(
         futures.ThreadPoolExecutor(WORKERS),
         options=[("grpc.max_receive_message_length", -1), ("grpc.so_reuseport", 0)],
     )
     # The server hides how a message was compressed, so a relay before it counts what came over the wire.
-    wire = relay.start(port, server.add_insecure_port("127.0.0.1:0"))
+    address = "127.0.0.1:0"
+    behind = server.add_secure_port(address, tls.of_grpc()) if tls else server.add_insecure_port(address)
+    wire = relay.start(port, behind, switch)
     server.add_generic_rpc_handlers((_Services(journal, switch, wire),))
     server.start()
     _KEPT.append(server)
@@ -44,7 +46,7 @@ class _Services(grpc.GenericRpcHandler):
         return grpc.unary_unary_rpc_method_handler(lambda body, context: self._export(signal, body, context))
 
     def _export(self, signal, body, context):
-        fault = self._switch.decide()
+        fault = self._switch.decide("grpc", signal.name, len(body))
         self._journal.write(
             {
                 "signal": signal.name,
@@ -58,8 +60,16 @@ class _Services(grpc.GenericRpcHandler):
             }
         )
         self._switch.pause(fault)
+        if fault.kind in ("cut-after", "garbage"):
+            port = int(context.peer().rsplit(":", 1)[1])
+            self._wire.cut(port, relay.GARBAGE if fault.kind == "garbage" else b"")
         if fault.kind == "unavailable":
-            _abort_unavailable(context, fault.number)
+            _abort(context, grpc.StatusCode.UNAVAILABLE, fault.number)
+        if fault.kind == "throttled":
+            _abort(context, grpc.StatusCode.RESOURCE_EXHAUSTED, fault.number)
+        if fault.kind == "too-large":
+            text = f"CLIENT: Received message larger than max ({len(body)} vs. {int(fault.number)})"
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
         if fault.kind == "reject":
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "rejected on purpose")
         if fault.kind == "nonsense":
@@ -71,12 +81,12 @@ def _text(value):
     return value.hex() if isinstance(value, bytes) else value
 
 
-def _abort_unavailable(context, seconds):
-    text = "unavailable on purpose"
+def _abort(context, code, seconds):
+    text = f"{code.name.lower()} on purpose"
     if seconds:
         retry = error_details_pb2.RetryInfo(retry_delay=Duration(nanos=round(seconds % 1 * 1e9), seconds=int(seconds)))
         detail = Any()
         detail.Pack(retry)
-        status = status_pb2.Status(code=code_pb2.UNAVAILABLE, message=text, details=[detail])
+        status = status_pb2.Status(code=code.value[0], message=text, details=[detail])
         context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
-    context.abort(grpc.StatusCode.UNAVAILABLE, text)
+    context.abort(code, text)

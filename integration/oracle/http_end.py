@@ -7,14 +7,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from google.protobuf import json_format
 
 import messages
+import relay
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
 
 
-def start(port, journal, switch):
+def start(port, journal, switch, tls):
     handler = type("Handler", (_Handler,), {"journal": journal, "switch": switch})
     server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+    if tls:
+        # The handshake comes with the first byte that is read, in a thread of the connection's own.
+        server.socket = tls.of_http().wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server.server_address[1]
@@ -28,8 +32,13 @@ class _Handler(BaseHTTPRequestHandler):
     switch = None
 
     def do_POST(self):
+        # A base path may come before the signal's, as with Loki's `/otlp`.
+        signal = messages.BY_HTTP_PATH.get("/" + "/".join(self.path.split("/")[-2:]))
+        if signal and self.switch.cuts_before("http", signal.name):
+            # What was sent is not read: the client gets a reset.
+            self.close_connection = True
+            return None
         sent = self._body()
-        signal = messages.BY_HTTP_PATH.get(self.path)
         content_type = self.headers.get("Content-Type", "")
         if signal is None:
             return self._answer(404, "text/plain", b"no such path")
@@ -39,11 +48,12 @@ class _Handler(BaseHTTPRequestHandler):
         encoding = self.headers.get("Content-Encoding")
         body = gzip.decompress(sent) if encoding == "gzip" else sent
         message = _parse(signal, content_type, body)
-        fault = self.switch.decide()
+        fault = self.switch.decide("http", signal.name, len(body))
         self.journal.write(
             {
                 "signal": signal.name,
                 "transport": "http",
+                "path": self.path,
                 "headers": {key.lower(): value for key, value in self.headers.items()},
                 "encoding": encoding,
                 "size": len(body),
@@ -58,9 +68,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.switch.pause(fault)
         if fault.kind == "hang":
             return None
-        if fault.kind == "unavailable":
+        if fault.kind in ("cut-after", "garbage"):
+            self.wfile.write(relay.GARBAGE if fault.kind == "garbage" else b"")
+            self.close_connection = True
+            return None
+        if fault.kind in ("unavailable", "throttled"):
+            code = 503 if fault.kind == "unavailable" else 429
             retry = {"Retry-After": str(int(fault.number))} if fault.number else {}
-            return self._answer(503, "text/plain", b"unavailable on purpose", retry)
+            return self._answer(code, "text/plain", f"{fault.kind} on purpose".encode(), retry)
+        if fault.kind == "too-large":
+            return self._answer(413, "text/plain", b"too large on purpose")
         if fault.kind == "reject":
             return self._answer(400, "text/plain", b"rejected on purpose")
         if fault.kind == "nonsense":

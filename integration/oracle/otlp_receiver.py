@@ -8,12 +8,21 @@ Faults are chosen by --fault and changed while it runs by `POST /control?fault=S
 
     none             every request is taken
     unavailable[:S]  gRPC UNAVAILABLE, HTTP 503; with S also "come back in S seconds"
+    throttled[:S]    gRPC RESOURCE_EXHAUSTED, HTTP 429; with S also "come back in S seconds"
+    too-large:BYTES  what is larger: gRPC RESOURCE_EXHAUSTED with the words of gRPC itself, HTTP 413
     slow:S           the answer comes after S seconds
     nonsense         the answer is bytes that are no OTLP message
+    garbage          the answer is bytes that are neither HTTP/1 nor HTTP/2
     reject           gRPC INVALID_ARGUMENT, HTTP 400
     partial:N        success, but N records or points are called rejected
-    fail-first:N     the first N requests are `unavailable`, the rest is taken
     hang             the request is read and never answered
+    cut-before       the connection ends before the request is read whole
+    cut-after        the connection ends once the request is read, without an answer
+    first-N:FAULT    only the first N requests of each signal over each transport meet FAULT
+    fail-first:N     the first N of all requests are `unavailable`, the rest is taken
+
+With --tls FOLDER both ends speak TLS with the folder's cert.pem and key.pem, and want a client certificate that
+ca.pem has signed.
 """
 
 import argparse
@@ -27,6 +36,7 @@ import control
 import faults
 import grpc_end
 import http_end
+import tls
 
 
 class Journal:
@@ -56,6 +66,7 @@ def arguments():
     parser.add_argument("--grpc-port", type=int, default=0, help="0: any free port")
     parser.add_argument("--http-port", type=int, default=0, help="0: any free port")
     parser.add_argument("--fault", default="none")
+    parser.add_argument("--tls", type=tls.Certificates, help="folder with ca.pem, cert.pem and key.pem")
     return parser.parse_args()
 
 
@@ -68,8 +79,8 @@ def main():
     journal = Journal(args.out)
     switch = faults.Switch(args.fault, stop)
     ports = {
-        "grpc": grpc_end.start(args.grpc_port, journal, switch),
-        "http": http_end.start(args.http_port, journal, switch),
+        "grpc": grpc_end.start(args.grpc_port, journal, switch, args.tls),
+        "http": http_end.start(args.http_port, journal, switch, args.tls),
         "control": control.start(journal, switch),
     }
     print(json.dumps(ports), flush=True)

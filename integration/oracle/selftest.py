@@ -1,6 +1,7 @@
 """Checks the oracle itself with the official stubs: `python selftest.py`, exit code 0 when all is as said."""
 
 import gzip
+import http.client
 import json
 import pathlib
 import subprocess
@@ -161,6 +162,8 @@ def check_faults(oracle):
     post()
     assert time.monotonic() - before >= 1
 
+    check_refusals_by_size_and_pace(oracle, post)
+    check_broken_connections(oracle, post)
     oracle.fault("hang")
     assert grpc_failure(lambda: oracle.send_logs(timeout=0.5)).code() == grpc.StatusCode.DEADLINE_EXCEEDED
     try:
@@ -170,6 +173,59 @@ def check_faults(oracle):
         pass
     oracle.fault("none")
     oracle.send_logs()
+
+
+def check_refusals_by_size_and_pace(oracle, post):
+    oracle.fault("throttled:2")
+    error = grpc_failure(oracle.send_logs)
+    assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "grpc-status-details-bin" in {key for key, _ in error.trailing_metadata()}
+    error = http_failure(post)
+    assert (error.code, error.headers["Retry-After"]) == (429, "2")
+
+    oracle.fault("too-large:2000")
+    assert "larger than max" in grpc_failure(oracle.send_logs).details()
+    assert http_failure(post).code == 413
+    oracle.fault("too-large:9000")
+    oracle.send_logs()
+    assert (oracle.last()["fault"], post()) == ("none", b"")
+
+    oracle.fault("first-1:reject")
+    assert [grpc_failure(oracle.send_logs).code(), http_failure(post).code] == [grpc.StatusCode.INVALID_ARGUMENT, 400]
+    oracle.send_logs()
+    post()
+
+
+def check_broken_connections(oracle, post):
+    before = len(oracle.requests())
+    oracle.fault("cut-before")
+    _broken(post, ConnectionError)
+    oracle.channel.close()
+    oracle.channel = grpc.insecure_channel(f"127.0.0.1:{oracle.ports['grpc']}")
+    assert grpc_failure(oracle.send_logs).code() == grpc.StatusCode.UNAVAILABLE
+    assert len(oracle.requests()) == before, "what was not read whole is not written down"
+
+    for fault, error in (("cut-after", ConnectionError), ("garbage", http.client.HTTPException)):
+        oracle.fault("none")
+        oracle.send_logs(wait_for_ready=True)
+        before = len(oracle.requests())
+        oracle.fault(fault)
+        _broken(post, error)
+        assert grpc_failure(oracle.send_logs).code() == grpc.StatusCode.UNAVAILABLE
+        assert [request["fault"] for request in oracle.requests()[before:]] == [fault, fault]
+    oracle.fault("none")
+    oracle.send_logs(wait_for_ready=True)
+
+
+def _broken(post, kind):
+    try:
+        post()
+    except urllib.error.URLError as error:
+        assert isinstance(error.reason, kind), error
+    except kind:
+        pass
+    else:
+        raise AssertionError("the connection should break")
 
 
 def main():

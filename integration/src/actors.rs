@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::ops::Range;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -29,6 +30,8 @@ pub struct Scene {
     pub parallel: usize,
     /// What the client does; the server does the mirrored.
     pub client: Exchange,
+    /// The executable of both ends; the traffic tool if not given, else a copy of it.
+    pub program: Option<PathBuf>,
 }
 
 /// What both ends say happened.
@@ -46,7 +49,7 @@ impl Scene {
     /// One connection to `listen` with this exchange.
     pub fn one(listen: &str, client: Exchange) -> Self {
         let listen = listen.parse().expect("a socket address");
-        Self { listen, reach: None, from: Vec::new(), count: 1, parallel: 1, client }
+        Self { listen, reach: None, from: Vec::new(), count: 1, parallel: 1, client, program: None }
     }
 
     /// Lets both processes play the scene to its end.
@@ -73,7 +76,7 @@ impl Scene {
 
     /// Plays the client's part alone, against whatever answers at `to`.
     pub fn connect(&self, to: SocketAddr) -> Vec<Report> {
-        let mut command = traffic("connect", &self.client);
+        let mut command = self.traffic("connect", &self.client);
         command.arg("--to").arg(to.to_string());
         command.arg("--count").arg(self.count.to_string());
         command.arg("--parallel").arg(self.parallel.to_string());
@@ -82,6 +85,14 @@ impl Scene {
         }
         let mut client = Process::start("traffic client", command);
         reports(&mut client)
+    }
+}
+
+impl Scene {
+    fn traffic(&self, part: &str, exchange: &Exchange) -> Command {
+        let mut command = Command::new(self.program.clone().unwrap_or_else(|| built("traffic")));
+        command.arg(part).args(exchange.to_arguments());
+        command
     }
 }
 
@@ -133,7 +144,7 @@ struct Server {
 
 impl Server {
     fn start(scene: &Scene) -> Self {
-        let mut command = traffic("serve", &scene.client.mirrored());
+        let mut command = scene.traffic("serve", &scene.client.mirrored());
         command.arg("--listen").arg(scene.listen.to_string());
         command.arg("--count").arg(scene.count.to_string());
         command.arg("--workers").arg(scene.parallel.to_string());
@@ -148,12 +159,6 @@ impl Server {
     fn finish(&mut self) -> Vec<Report> {
         reports(&mut self.process)
     }
-}
-
-fn traffic(part: &str, exchange: &Exchange) -> Command {
-    let mut command = Command::new(built("traffic"));
-    command.arg(part).args(exchange.to_arguments());
-    command
 }
 
 fn reports(process: &mut Process) -> Vec<Report> {

@@ -23,7 +23,7 @@ const GO_IS_LACKING: i32 = 3;
 
 /// A running Collector with the pipeline `file.yaml`.
 pub struct Collector {
-    process: Process,
+    running: Running,
     folder: TempDir,
     /// OTLP over gRPC, on 127.0.0.1.
     pub grpc: u16,
@@ -34,32 +34,79 @@ pub struct Collector {
 impl Collector {
     /// Starts it; an error names what the machine lacks.
     pub fn start() -> Result<Self, String> {
-        let binary = binary()?;
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (grpc, http) = (free_port(), free_port());
-        let mut command = Command::new(binary);
-        command.arg("--config").arg(pipeline("file.yaml"));
-        command.env("OTLP_GRPC_PORT", grpc.to_string()).env("OTLP_HTTP_PORT", http.to_string());
-        command.env("OUTPUT_FILE", folder.path().join("otlp.jsonl"));
-        let mut process = Process::start("collector", command);
-        for port in [grpc, http] {
-            wait_for("the Collector to listen", PATIENCE, || {
-                assert!(process.ended().is_none(), "the Collector ended: {}", process.stderr());
-                TcpStream::connect(("127.0.0.1", port)).ok()
-            });
-        }
-        Ok(Self { process, folder, grpc, http })
+        let variables = [
+            ("OTLP_GRPC_PORT", grpc.to_string()),
+            ("OTLP_HTTP_PORT", http.to_string()),
+            ("OUTPUT_FILE", folder.path().join("otlp.jsonl").display().to_string()),
+        ];
+        let running = Running::start(&pipeline("file.yaml"), &variables, &[grpc, http])?;
+        Ok(Self { running, folder, grpc, http })
+    }
+
+    /// What it has received so far.
+    pub fn received(&self) -> Received {
+        Received::read(&self.folder.path().join("otlp.jsonl"))
     }
 
     /// Stops it, so that all is written, and gives what it received.
-    pub fn finish(mut self) -> Received {
-        self.process.ask(Ask::Stop);
-        let status = self.process.wait(PATIENCE);
-        assert!(status.success(), "the Collector: {status}: {}", self.process.stderr());
-        let text = fs::read_to_string(self.folder.path().join("otlp.jsonl")).unwrap_or_default();
+    pub fn finish(self) -> Received {
+        self.running.stop();
+        Received::read(&self.folder.path().join("otlp.jsonl"))
+    }
+}
+
+/// A running Collector with any configuration.
+pub struct Running(Process);
+
+impl Running {
+    /// Starts it with these variables and waits for these ports of 127.0.0.1; an error names what the machine lacks.
+    pub fn start(config: &Path, variables: &[(&str, String)], ports: &[u16]) -> Result<Self, String> {
+        let mut command = Command::new(binary()?);
+        command.arg("--config").arg(config);
+        // The Collector's own metrics would listen on a port of their own.
+        command.args(["--config", "yaml:service::telemetry::metrics::level: none"]);
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        let mut process = Process::start("collector", command);
+        for port in ports {
+            wait_for("the Collector to listen", PATIENCE, || {
+                assert!(process.ended().is_none(), "the Collector ended: {}", process.stderr());
+                TcpStream::connect(("127.0.0.1", *port)).ok()
+            });
+        }
+        Ok(Self(process))
+    }
+
+    /// Its log so far.
+    pub fn log(&self) -> String {
+        self.0.stderr()
+    }
+
+    /// Stops it, so that all is sent and written; gives its log.
+    pub fn stop(mut self) -> String {
+        self.0.ask(Ask::Stop);
+        let status = self.0.wait(PATIENCE);
+        assert!(status.success(), "the Collector: {status}: {}", self.log());
+        self.log()
+    }
+
+    /// Ends it at once, as if its machine had lost power.
+    pub fn vanish(mut self) {
+        self.0.ask(Ask::Kill);
+        self.0.wait(PATIENCE);
+    }
+}
+
+impl Received {
+    /// What a file exporter has written so far; a line that still grows is left out.
+    pub fn read(file: &Path) -> Self {
+        let text = fs::read_to_string(file).unwrap_or_default();
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        let lines = whole.lines();
         let messages: Vec<Value> =
-            text.lines().map(|line| serde_json::from_str(line).expect("the Collector writes JSON")).collect();
-        Received {
+            lines.map(|line| serde_json::from_str(line).expect("the Collector writes JSON")).collect();
+        Self {
             logs: messages.iter().flat_map(otlp::logs).collect(),
             points: messages.iter().flat_map(otlp::points).collect(),
         }
@@ -93,5 +140,17 @@ pub fn binary() -> Result<PathBuf, String> {
 
 /// A sample pipeline of `otel-config/collector`.
 pub fn pipeline(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../otel-config/collector").join(name)
+    samples().join(name)
+}
+
+/// The names of all sample pipelines.
+pub fn pipelines() -> Vec<String> {
+    let files = fs::read_dir(samples()).expect("the folder of samples").flatten();
+    let mut names: Vec<_> = files.filter_map(|file| file.file_name().into_string().ok()).collect();
+    names.sort();
+    names
+}
+
+fn samples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../otel-config/collector")
 }

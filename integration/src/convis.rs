@@ -140,6 +140,11 @@ impl Convis {
         })
     }
 
+    /// Sends it SIGHUP, as whoever has moved its files does.
+    pub fn hang_up(&mut self) {
+        self.process.ask(Ask::HangUp);
+    }
+
     /// Asks it to stop as a service manager does, and waits.
     pub fn stop(mut self) -> Stopped {
         self.process.ask(Ask::Stop);

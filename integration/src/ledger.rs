@@ -79,16 +79,24 @@ impl Ledger {
 
     /// A sink's side.
     pub fn sink(&self, sink: &str) -> Sink {
-        let labels = [("sink", sink)];
+        self.account(&[("sink", sink)], &[("stage", sink)])
+    }
+
+    /// A sink's side, of its events alone.
+    pub fn events_of(&self, sink: &str) -> Sink {
+        self.account(&[("sink", sink), ("signal", "events")], &[("stage", sink), ("kind", "event")])
+    }
+
+    fn account(&self, labels: &[(&str, &str)], of_dropped: &[(&str, &str)]) -> Sink {
         let must = |name: &str| {
-            self.sum(name, &labels)
-                .unwrap_or_else(|| panic!("/metrics has no {name}{{sink={sink:?}}}: {self:#?}"))
+            self.sum(name, labels)
+                .unwrap_or_else(|| panic!("/metrics has no {name}{{{labels:?}}}: {self:#?}"))
         };
         Sink {
             accepted: must("convis_sink_records_accepted_total"),
             sent: must("convis_sink_records_sent_total"),
             queued: must("convis_sink_records_queued"),
-            dropped: self.sum("convis_events_dropped_total", &[("stage", sink)]).unwrap_or_default(),
+            dropped: self.sum("convis_events_dropped_total", of_dropped).unwrap_or_default(),
         }
     }
 }

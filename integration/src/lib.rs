@@ -12,10 +12,12 @@
 
 pub mod actors;
 pub mod cache;
+pub mod certificates;
 pub mod clock;
 pub mod collector;
 pub mod containers;
 pub mod convis;
+pub mod database;
 pub mod ends;
 pub mod event;
 pub mod flow;
@@ -23,10 +25,13 @@ pub mod http;
 pub mod ledger;
 pub mod namespace;
 pub mod need;
+pub mod newrelic;
 pub mod oracle;
 pub mod otlp;
+pub mod packages;
 pub mod process;
 pub mod registry;
+pub mod rotel;
 pub mod runtimes;
 pub mod scenario;
 pub mod sums;

@@ -4,6 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base64::Engine;
@@ -13,9 +14,11 @@ use sha1::{Digest, Sha1};
 use tempfile::TempDir;
 
 use crate::cache;
+use crate::certificates::Certificates;
 use crate::http;
 use crate::otlp::{self, Log, Point};
-use crate::process::{Ask, Process, run};
+use crate::process::{self, Ask, Process, run};
+use crate::sums;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const INSTALL_PATIENCE: Duration = Duration::from_mins(5);
@@ -26,6 +29,9 @@ pub struct Oracle {
     folder: TempDir,
     process: Option<Process>,
     ports: Ports,
+    tls: Option<PathBuf>,
+    /// What was read of the journal: how far, in bytes, and the requests in it.
+    read: Mutex<(usize, Vec<Request>)>,
 }
 
 /// Where the receiver listens, on 127.0.0.1.
@@ -40,7 +46,7 @@ pub struct Ports {
 
 /// One request as the receiver wrote it down.
 #[derive(Clone, Debug)]
-pub struct Request(Value);
+pub struct Request(Arc<Value>);
 
 impl Oracle {
     /// Starts a receiver on free ports; an error names what the machine lacks.
@@ -50,12 +56,20 @@ impl Oracle {
         Ok(oracle)
     }
 
+    /// As [`Oracle::start`], with TLS on both ends: its certificate and the authority of its clients are in this folder.
+    pub fn start_tls(certificates: &Certificates) -> Result<Self, String> {
+        let mut oracle = Self::absent()?;
+        oracle.tls = Some(certificates.folder().to_owned());
+        oracle.begin("none");
+        Ok(oracle)
+    }
+
     /// A receiver that does not run yet, with ports chosen for it.
     pub fn absent() -> Result<Self, String> {
         let python = python()?;
         let folder = tempfile::tempdir().expect("a temporary folder");
         let ports = Ports { grpc: crate::actors::free_port(), http: crate::actors::free_port(), control: 0 };
-        Ok(Self { python, folder, process: None, ports })
+        Ok(Self { python, folder, process: None, ports, tls: None, read: Mutex::default() })
     }
 
     /// Starts it, on the same ports as ever.
@@ -68,6 +82,9 @@ impl Oracle {
             "--http-port",
             &self.ports.http.to_string(),
         ]);
+        if let Some(folder) = &self.tls {
+            command.arg("--tls").arg(folder);
+        }
         let mut process = Process::start("oracle", command);
         let line: Value =
             serde_json::from_str(&process.first_line(PATIENCE)).expect("the oracle prints JSON");
@@ -98,13 +115,16 @@ impl Oracle {
 
     /// Every request so far, also of earlier runs, in order.
     pub fn requests(&self) -> Vec<Request> {
-        let text = fs::read_to_string(self.journal()).unwrap_or_default();
+        let mut read = self.read.lock().expect("nobody panicked while reading");
+        let new = process::read_from(&self.journal(), read.0);
         // The last line may still be growing.
-        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        whole
-            .lines()
-            .map(|line| Request(serde_json::from_str(line).expect("the oracle writes JSON")))
-            .collect()
+        let whole = new.rfind('\n').map_or(0, |end| end + 1);
+        let lines = new[..whole].lines();
+        read.1.extend(
+            lines.map(|line| Request(Arc::new(serde_json::from_str(line).expect("the oracle writes JSON")))),
+        );
+        read.0 += whole;
+        read.1.clone()
     }
 
     /// The log records of all requests that were answered as they should be.
@@ -148,6 +168,12 @@ impl Request {
         &self.0["message"]
     }
 
+    /// Whether it is about observed connections, not about convis: self-telemetry is sent by the SDK, on its own.
+    pub fn is_observed(&self) -> bool {
+        let metrics = &self.message()["resourceMetrics"][0]["scopeMetrics"][0]["metrics"];
+        self.signal() == "logs" || metrics[0]["name"].as_str().is_some_and(sums::is_observed_metric)
+    }
+
     /// Its log records.
     pub fn logs(&self) -> Vec<Log> {
         otlp::logs(self.message())
@@ -184,7 +210,7 @@ fn make_environment(folder: &Path, python: &Path) -> Result<(), String> {
 }
 
 fn step(command: Command, lacking: &str) -> Result<(), String> {
-    if !crate::process::exists(command.get_program()) {
+    if !process::exists(command.get_program()) {
         return Err(lacking.to_owned());
     }
     let (status, process) = run("python", command, INSTALL_PATIENCE);

@@ -80,6 +80,28 @@ pub fn points(message: &Value) -> Vec<Point> {
     scoped(message, "resourceMetrics", "scopeMetrics", "metrics").iter().flat_map(metric_points).collect()
 }
 
+/// The log records of one message that are about connections to this server port, in order.
+pub fn logs_at(message: &Value, server_port: u16) -> Vec<Log> {
+    let records = scoped(message, "resourceLogs", "scopeLogs", "logRecords").into_iter();
+    records.filter(|found| is_at(found.item, server_port)).map(log).collect()
+}
+
+/// The data points of one message with this server port, in order.
+pub fn points_at(message: &Value, server_port: u16) -> Vec<Point> {
+    let metrics = scoped(message, "resourceMetrics", "scopeMetrics", "metrics");
+    metrics.iter().flat_map(|metric| points_that(metric, |point| is_at(point, server_port))).collect()
+}
+
+/// How many log records and data points one message carries.
+pub fn records(message: &Value) -> usize {
+    let logs = scoped(message, "resourceLogs", "scopeLogs", "logRecords").len();
+    let metrics = scoped(message, "resourceMetrics", "scopeMetrics", "metrics");
+    let points = |metric: &Scoped<'_>| {
+        kind(metric.item).map_or(0, |kind| list(&metric.item[kind], "dataPoints").len())
+    };
+    logs + metrics.iter().map(points).sum::<usize>()
+}
+
 /// How many Resources one message carries.
 pub fn resources(message: &Value) -> usize {
     list(message, "resourceLogs").len() + list(message, "resourceMetrics").len()
@@ -113,9 +135,10 @@ fn empty_below(parent: &Value, path: &[&str]) -> Option<String> {
     })
 }
 
+#[derive(Clone, Copy)]
 struct Scoped<'a> {
-    resource: Map<String, Value>,
-    scope: Scope,
+    resource: &'a Value,
+    scope: &'a Value,
     item: &'a Value,
 }
 
@@ -124,8 +147,7 @@ fn scoped<'a>(message: &'a Value, resources: &str, scopes: &str, items: &str) ->
     for resource in list(message, resources) {
         for scope in list(resource, scopes) {
             for item in list(scope, items) {
-                let scope = read_scope(resource, scope);
-                found.push(Scoped { resource: attributes(&resource["resource"]), scope, item });
+                found.push(Scoped { resource, scope, item });
             }
         }
     }
@@ -149,35 +171,50 @@ fn log(found: Scoped<'_>) -> Log {
             timestamp: number("timeUnixNano"),
             name: text(record, "eventName"),
             severity: record["severityNumber"].clone(),
-            resource: found.resource,
+            resource: attributes(&found.resource["resource"]),
             attributes: attributes(record),
         },
         observed: number("observedTimeUnixNano"),
         severity: number("severityNumber"),
         body: any_value(&record["body"]),
-        scope: found.scope,
+        scope: read_scope(found.resource, found.scope),
     }
 }
 
 fn metric_points(found: &Scoped<'_>) -> Vec<Point> {
-    const KINDS: [&str; 5] = ["sum", "gauge", "histogram", "exponentialHistogram", "summary"];
+    points_that(found, |_| true)
+}
+
+fn points_that(found: &Scoped<'_>, wanted: impl Fn(&Value) -> bool) -> Vec<Point> {
     let metric = found.item;
-    let Some(kind) = KINDS.into_iter().find(|kind| metric[*kind].is_object()) else {
+    let Some(kind) = kind(metric) else {
         return Vec::new();
     };
-    let mut data = object(&metric[kind]);
-    data.remove("dataPoints");
+    let fields = metric[kind].as_object().into_iter().flatten().filter(|(key, _)| *key != "dataPoints");
+    let data: Map<String, Value> = fields.map(|(key, value)| (key.clone(), value.clone())).collect();
     let point = |point: &Value| Point {
         metric: text(metric, "name"),
         unit: text(metric, "unit"),
         data: data.clone(),
         kind: kind.to_owned(),
-        resource: found.resource.clone(),
+        resource: attributes(&found.resource["resource"]),
         attributes: attributes(point),
         point: object(point),
-        scope: found.scope.clone(),
+        scope: read_scope(found.resource, found.scope),
     };
-    list(&metric[kind], "dataPoints").iter().map(point).collect()
+    list(&metric[kind], "dataPoints").iter().filter(|point| wanted(point)).map(point).collect()
+}
+
+/// What a metric is: the key of the object with its points.
+fn kind(metric: &Value) -> Option<&'static str> {
+    const KINDS: [&str; 5] = ["sum", "gauge", "histogram", "exponentialHistogram", "summary"];
+    KINDS.into_iter().find(|kind| metric[*kind].is_object())
+}
+
+fn is_at(holder: &Value, server_port: u16) -> bool {
+    let of_port = |pair: &&Value| pair["key"] == "server.port";
+    let port = list(holder, "attributes").iter().find(of_port).map(|pair| &pair["value"]["intValue"]);
+    port.and_then(integer) == Some(u64::from(server_port))
 }
 
 /// The `attributes` of an object as one flat map; panics on a key that comes twice.

@@ -29,6 +29,8 @@ pub enum Ask {
     Stop,
     /// SIGINT
     Interrupt,
+    /// SIGHUP
+    HangUp,
     /// SIGKILL
     Kill,
     /// SIGHUP
@@ -115,6 +117,7 @@ impl Process {
         let signal = match ask {
             Ask::Stop => Signal::TERM,
             Ask::Interrupt => Signal::INT,
+            Ask::HangUp => Signal::HUP,
             Ask::Kill => Signal::KILL,
             Ask::HangUp => Signal::HUP,
             Ask::Pause => Signal::STOP,
@@ -153,10 +156,13 @@ fn read(path: &Path) -> String {
     read_from(path, 0)
 }
 
-fn read_from(path: &Path, offset: usize) -> String {
+/// The text of a file from here on; nothing where there is no file.
+pub(crate) fn read_from(path: &Path, offset: usize) -> String {
     use std::io::{Read, Seek, SeekFrom};
     let mut bytes = Vec::new();
-    let mut file = File::open(path).expect("the output file opens");
+    let Ok(mut file) = File::open(path) else {
+        return String::new();
+    };
     file.seek(SeekFrom::Start(offset as u64)).expect("the output file seeks");
     file.read_to_end(&mut bytes).expect("the output file reads");
     String::from_utf8_lossy(&bytes).into_owned()

@@ -8,6 +8,7 @@ use crate::actors::Truth;
 use crate::otlp::Point;
 use crate::truth::{Report, Side};
 
+const DELTA: u64 = 1;
 const CUMULATIVE: u64 = 2;
 
 /// The last value of every cumulative series of one metric.
@@ -16,7 +17,12 @@ pub struct Series(Vec<Point>);
 
 /// Whether a point is about observed connections, not about convis.
 pub fn is_observed(point: &Point) -> bool {
-    point.metric.starts_with("convis.tcp.") || point.metric == "process.network.io"
+    is_observed_metric(&point.metric)
+}
+
+/// Whether a metric of this name is about observed connections.
+pub fn is_observed_metric(name: &str) -> bool {
+    name.starts_with("convis.tcp.") || name == "process.network.io"
 }
 
 impl Series {
@@ -56,6 +62,36 @@ fn follows(point: &Point, before: &Point) {
     if point.kind == "sum" && point.data.get("isMonotonic").is_some_and(|monotonic| monotonic == true) {
         assert!(point.integer() >= before.integer(), "{before:#?} then {point:#?}");
     }
+}
+
+/// Points in order of arrival with their deltas added up, as a backend does that keeps totals. Panics if a delta covers
+/// time that another one of its series has covered, or if a counter is not a delta.
+pub fn accumulated(points: &[Point]) -> Vec<Point> {
+    let mut totals: BTreeMap<String, Point> = BTreeMap::new();
+    let sums = points.iter().filter(|point| point.kind == "sum" && is_observed(point));
+    sums.map(|point| {
+        if point.data.get("isMonotonic").is_none_or(|monotonic| monotonic != true) {
+            return point.clone();
+        }
+        assert_eq!(point.data["aggregationTemporality"], DELTA, "{point:#?}");
+        let key = format!("{} {}", point.metric, identity(point));
+        let total = add(totals.get(&key), point);
+        totals.insert(key, total.clone());
+        total
+    })
+    .collect()
+}
+
+fn add(before: Option<&Point>, point: &Point) -> Point {
+    let mut total = point.clone();
+    total.data.insert("aggregationTemporality".to_owned(), CUMULATIVE.into());
+    if let Some(before) = before {
+        let covered = before.number("timeUnixNano");
+        assert!(point.number("startTimeUnixNano") >= covered, "{before:#?} then {point:#?}");
+        total.point.insert("asInt".to_owned(), (before.integer() + point.integer()).into());
+        total.point.insert("startTimeUnixNano".to_owned(), before.point["startTimeUnixNano"].clone());
+    }
+    total
 }
 
 /// Whether the counters at the truth's server port have reached the truth; for waiting.

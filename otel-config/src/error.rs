@@ -10,7 +10,7 @@ pub struct ConfigError {
     pub problem: Problem,
 }
 
-/// What is wrong with a sink's settings.
+/// What is wrong with a setting.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// The text does not start with a sink's name. The text is not repeated: it may be a misplaced secret.
@@ -52,6 +52,9 @@ pub enum Problem {
         /// Why, and what is valid.
         why: String,
     },
+    /// A rule about what is told cannot be used: why, and what is valid.
+    #[error("{0}")]
+    Policy(String),
 }
 
 impl Problem {

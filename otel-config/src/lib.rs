@@ -19,6 +19,7 @@ mod config_file;
 mod decode;
 mod error;
 mod intervals;
+pub mod policy;
 mod resource;
 mod secret;
 mod sink;
@@ -36,10 +37,17 @@ pub use intervals::{
 pub use resource::ResourceAttributes;
 pub use secret::Secret;
 pub use sink::delivery::{DEFAULT_STORAGE_BYTES, Delivery, EventKinds, Retry, Storage};
+pub use sink::file::{DEFAULT_FILE_BACKUPS, DEFAULT_FILE_BYTES, FileConfig};
 pub use sink::headers::{Header, parse_headers};
-pub use sink::otlp::{Compression, DEFAULT_TIMEOUT, OtlpConfig, OtlpSignal, Protocol, Temporality};
+pub use sink::newrelic::NewRelicConfig;
+pub use sink::otlp::{
+    Compression, DEFAULT_TIMEOUT, HistogramForm, OtlpConfig, OtlpSignal, Protocol, Temporality,
+};
+pub use sink::prometheus::{
+    Credentials, DEFAULT_RESOURCE_LABELS, PrometheusConfig, PrometheusWay, RemoteWrite, RemoteWriteVersion,
+};
 pub use sink::stdout::{StdoutConfig, StdoutFormat};
 pub use sink::tls::Identity;
-pub use sink::{SinkConfig, SinkKind};
+pub use sink::{SinkConfig, SinkKind, secrets_in};
 pub use sources::Sources;
 pub use spec::{Item, Spec};

@@ -9,6 +9,8 @@
 //!
 //! What a reference or a file brings in is taken as it is: its commas, `@` and `${` have no meaning.
 
+pub(crate) mod secrets;
+
 use std::path::Path;
 
 use crate::{ConfigError, ItemFault, Problem, Secret, Sources, sources::TextError};
@@ -47,7 +49,11 @@ impl Key {
         Self { name, secret: true }
     }
 
-    fn matches(self, key: &str) -> bool {
+    pub(crate) const fn name(self) -> &'static str {
+        self.name
+    }
+
+    pub(crate) fn matches(self, key: &str) -> bool {
         match self.name.strip_suffix("NAME") {
             Some(prefix) => key.len() > prefix.len() && key.starts_with(prefix),
             None => key == self.name,
@@ -126,7 +132,8 @@ fn is_key(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && b != b'\\')
 }
 
-fn split_at_commas(text: &str) -> Vec<&str> {
+/// Splits at commas without a backslash before them.
+pub(crate) fn split_at_commas(text: &str) -> Vec<&str> {
     let mut escaped = false;
     text.split(|c| {
         let splits = c == ',' && !escaped;

@@ -47,6 +47,8 @@ Examples:
   convis --sink otlp,endpoint=http://localhost:4317          to an OpenTelemetry Collector over gRPC
   convis --sink otlp,endpoint=http://localhost:4318          the same over HTTP
   convis --sink otlp,endpoint=https://otlp.example.com,header.api-key=@/run/secrets/key
+  convis --sink newrelic,account=1234567,key=@/run/secrets/key   to New Relic
+  convis --sink file,path=/var/log/convis.jsonl              JSON lines in a file that is rotated
   convis --config /etc/convis/convis.yaml                    sinks and options from a file
 
 Settings that a sink does not name come from OTEL_EXPORTER_OTLP_*, OTEL_RESOURCE_ATTRIBUTES, OTEL_METRIC_EXPORT_INTERVAL
@@ -54,7 +56,7 @@ and OTEL_BLRP_SCHEDULE_DELAY.
 Exit codes: 0 ok, 64 wrong usage or configuration, 69 the kernel lacks what is needed, 70 internal error, 77 not permitted.";
 
 const SINK_HELP: &str = "\
-Where events and metrics go, repeatable: stdout[,format=table|json] or otlp[,endpoint=URL][,KEY=VALUE]...; \
+Where events and metrics go, repeatable: stdout[,format=table|json], file,path=PATH, otlp[,endpoint=URL][,KEY=VALUE]... or newrelic,account=ID,key=KEY; \
 KEY=@FILE reads a value from a file, ${env:NAME} from the environment, \\, is a comma [default: stdout]";
 
 /// Options of `run`.
@@ -105,6 +107,9 @@ pub struct Run {
     /// Who names containers.
     #[command(flatten)]
     pub containers: Containers,
+    /// What is told, and how.
+    #[command(flatten)]
+    pub policy: Policy,
     /// Show convis's own connections as well
     #[arg(long)]
     pub include_self: bool,
@@ -144,6 +149,32 @@ pub struct Containers {
     /// Let the labels app.kubernetes.io/instance and app.kubernetes.io/name name services
     #[arg(long)]
     pub k8s_labels: bool,
+}
+
+/// Options about what is told, as `convis_otel_config::policy` reads them.
+#[derive(Debug, Clone, Args)]
+pub struct Policy {
+    /// What a network is called in `convis.peer.network`, repeatable: `NAME=CIDR[,CIDR]...`; the longest prefix counts, and names
+    /// given here come before loopback, private, `link_local` and public
+    #[arg(long = "network", value_name = "NAME=CIDR")]
+    pub networks: Vec<String>,
+    /// Tell only of connections that match this rule or another --include: conditions `key=value[,key=value]...` that must all
+    /// hold. Keys: executable, container, namespace, role, network, cidr, `local_cidr`, port; one that comes again is a list;
+    /// `*` in a name stands for any text
+    #[arg(long, value_name = "RULE")]
+    pub include: Vec<String>,
+    /// Leave out connections that match this rule, from events and metrics
+    #[arg(long, value_name = "RULE")]
+    pub exclude: Vec<String>,
+    /// What is expected of the processes that executable, container, namespace and role name, by network, cidr, `local_cidr` and
+    /// port, repeatable; any other connection of theirs is told with severity WARN and counted as unexpected
+    #[arg(long = "expect", value_name = "RULE")]
+    pub expectations: Vec<String>,
+    /// Send the events of one in so many of the connections that match, repeatable, the first that matches counts:
+    /// `keep=1/100[,CONDITION]...`; `per=` executable, container, namespace, role, network or port says what is counted
+    /// together, `also=` failed or unexpected samples these as well; metrics count everything
+    #[arg(long = "sample", value_name = "RULE")]
+    pub sampling: Vec<String>,
 }
 
 /// Options of `check`.

@@ -15,6 +15,7 @@ pub mod fatal;
 pub mod identity;
 pub mod kernel;
 pub mod ledger;
+pub mod mask;
 pub mod metrics;
 pub mod nat;
 pub mod own;

@@ -3,10 +3,15 @@
 use std::process::ExitCode;
 
 use convis::cli::{self, Asked};
-use convis::{check, run, say};
+use convis::{check, mask, run, say};
 
 fn main() -> ExitCode {
-    let outcome = cli::parse(std::env::args_os()).and_then(|asked| match asked {
+    // A copy, read before the originals lose what is secret in them.
+    let arguments: Vec<_> = std::env::args_os().collect();
+    if let Err(why) = mask::hide_secrets(&arguments) {
+        say::line(&format!("warning: {why}"));
+    }
+    let outcome = cli::parse(arguments).and_then(|asked| match asked {
         Asked::Text(text) => {
             say::out(&text);
             Ok(())

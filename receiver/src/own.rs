@@ -38,7 +38,7 @@ pub fn network_namespace(file: &Path) -> std::io::Result<u32> {
 
 #[cfg(test)]
 mod tests {
-    use convis_exporters::model::{Attribution, Role};
+    use convis_exporters::model::{Attribution, PeerNetwork, Role};
 
     use super::*;
 
@@ -48,11 +48,14 @@ mod tests {
             role: Some(Role::Client),
             local: local.parse().unwrap(),
             peer: peer.parse().unwrap(),
+            peer_network: PeerNetwork::Loopback,
             network_namespace,
             attribution: Attribution::Kernel,
             preexisting: false,
             never_accepted: false,
             kernel_owned: false,
+            unexpected: false,
+            sampling_weight: 1,
         }
     }
 

@@ -103,7 +103,9 @@ async fn capture(given: &Run, resolved: Resolved) -> Result<(), Fatal> {
         k8s_labels: options.containers.k8s_labels,
         clock: attached,
     };
-    let tracker = tracker(options, describer, listener.as_ref(), attached_unix_nanos)?;
+    let exponential = resolved.sinks.iter().any(|sink| sink.kind.wants_exponential());
+    let mut tracker = tracker(options, describer, listener.as_ref(), attached_unix_nanos, exponential)?;
+    tracker.set_policy(resolved.policy.clone(), resolved.shared.seed);
     let mut capture = Capture {
         tracker,
         sinks,
@@ -227,6 +229,7 @@ impl Capture {
             skipped,
             missed_ends: tracker.missed_ends,
             own_ends: tracker.own_ends,
+            left_out: tracker.left_out,
             connections: tracker.connections(),
             processes: tracker.processes.len(),
             resources: tracker.metrics.resources(),
@@ -393,7 +396,11 @@ fn summary(status: &Status) -> String {
         .map(|lane| {
             let counted = &lane.counted;
             let (sent, dropped) = (counted.sent, counted.dropped_total());
-            format!("{} {}: {sent} sent, {dropped} dropped", lane.sink, lane.signal.as_str())
+            let kept = match counted.stored {
+                0 => String::new(),
+                _ => format!(", {} kept in storage", counted.queued()),
+            };
+            format!("{} {}: {sent} sent, {dropped} dropped{kept}", lane.sink, lane.signal.as_str())
         })
         .collect();
     let skipped = match snapshot.skipped {

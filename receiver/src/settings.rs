@@ -5,11 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use convis_exporters::{OutputStyle, Settings};
+use convis_otel_config::policy::{self, Policy};
 use convis_otel_config::{
     ConfigFile, ResourceAttributes, Setting, SinkConfig, Sources, batch_delay, metric_interval,
 };
 
-use crate::cli::Run;
+use crate::cli::{self, Run};
 use crate::config;
 use crate::fatal::Fatal;
 use crate::say;
@@ -33,6 +34,8 @@ pub struct Resolved {
     pub interval: Duration,
     /// `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME`.
     pub attributes: ResourceAttributes,
+    /// What is told.
+    pub policy: Policy,
     /// Whether the table is shown because nothing else was asked for.
     pub is_default: bool,
 }
@@ -69,7 +72,29 @@ pub fn resolve(given: &Run) -> Result<Resolved, Fatal> {
     };
     let interval = options.interval.unwrap_or_else(|| metric_interval(&sources));
     let attributes = ResourceAttributes::from_env(&sources);
-    Ok(Resolved { options, settings: file.settings, sinks, shared, interval, attributes, is_default })
+    let policy = policy(&options.policy)?;
+    Ok(Resolved { options, settings: file.settings, sinks, shared, interval, attributes, policy, is_default })
+}
+
+/// What is told, by the flags.
+fn policy(flags: &cli::Policy) -> Result<Policy, Fatal> {
+    let mut settings = policy::Settings::default();
+    for text in &flags.networks {
+        settings.add_network(text)?;
+    }
+    for text in &flags.include {
+        settings.add_include(text)?;
+    }
+    for text in &flags.exclude {
+        settings.add_exclude(text)?;
+    }
+    for text in &flags.expectations {
+        settings.add_expectation(text)?;
+    }
+    for text in &flags.sampling {
+        settings.add_sampling(text)?;
+    }
+    Ok(Policy::new(&settings)?)
 }
 
 /// A variable of the process environment.

@@ -1,6 +1,7 @@
 //! What convis tells of itself: one list of families, for `/metrics` and for OTLP.
 
 mod containers;
+mod left_out;
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +11,7 @@ use convis_ebpf::wire::{Counters, map_error};
 use convis_exporters::{DropReason, ErrorType, LaneStats, Signal, StatsSnapshot};
 
 use crate::ledger::{Delivered, KINDS, Terms};
+use crate::track::LeftOut;
 use crate::{container, nat};
 
 /// What the capture task publishes after each drain.
@@ -25,6 +27,8 @@ pub struct Snapshot {
     pub missed_ends: u64,
     /// Ends left out in user space.
     pub own_ends: u64,
+    /// Events left out by policy.
+    pub left_out: LeftOut,
     /// Connections open now.
     pub connections: usize,
     /// Processes held.
@@ -168,6 +172,7 @@ impl Status {
         if let Some(snapshot) = self.snapshot() {
             families.extend(ledger_families(&snapshot, &mut dropped));
             families.extend(table_families(&snapshot));
+            families.extend(left_out::families(&snapshot.left_out));
             families.extend(containers::families(&snapshot.containers));
             families.extend([lost_bytes(&snapshot.counters), ledger_errors(&snapshot.counters)]);
         }
@@ -350,6 +355,12 @@ fn sink_families(lanes: &[LaneTotal], dropped: &mut Family) -> Vec<Family> {
         family("convis.sink.records.sent", "{record}", Kind::Counter, "Acknowledged by the receiver.");
     let mut queued =
         family("convis.sink.records.queued", "{record}", Kind::Gauge, "Waiting or on their way.");
+    let mut stored = family(
+        "convis.sink.records.stored",
+        "{record}",
+        Kind::Gauge,
+        "In storage, where they outlive convis.",
+    );
     let mut requests = family("convis.sink.exports", "{request}", Kind::Counter, "Attempts to export.");
     let mut retries = family("convis.sink.retries", "{request}", Kind::Counter, "Attempts after the first.");
     let mut failures = family("convis.sink.failures", "{request}", Kind::Counter, "Attempts that failed.");
@@ -365,6 +376,7 @@ fn sink_families(lanes: &[LaneTotal], dropped: &mut Family) -> Vec<Family> {
             (&mut accepted, stats.accepted),
             (&mut sent, stats.sent),
             (&mut queued, stats.queued()),
+            (&mut stored, stats.stored),
             (&mut requests, stats.requests),
             (&mut retries, stats.retries),
             (&mut millis, u64::try_from(stats.duration_sum.as_millis()).unwrap_or(u64::MAX)),
@@ -390,5 +402,5 @@ fn sink_families(lanes: &[LaneTotal], dropped: &mut Family) -> Vec<Family> {
             dropped.samples.push(Sample { labels, value: stats.dropped_for(reason) });
         }
     }
-    vec![accepted, sent, queued, requests, retries, failures, millis]
+    vec![accepted, sent, queued, stored, requests, retries, failures, millis]
 }

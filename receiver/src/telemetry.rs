@@ -32,13 +32,13 @@ impl Telemetry {
         status: &Arc<Status>,
     ) -> Result<Self, Fatal> {
         let signals = sinks.iter().filter_map(|sink| match &sink.kind {
-            SinkKind::Otlp(otlp) => otlp.metrics.as_ref(),
-            SinkKind::Stdout(_) => None,
+            SinkKind::Otlp(otlp) => Some((otlp.metrics.as_ref()?, otlp.temporality)),
+            SinkKind::Stdout(_) | SinkKind::File(_) | SinkKind::NewRelic(_) | SinkKind::Prometheus(_) => None,
         });
         let mut builder = SdkMeterProvider::builder().with_resource(resource(host, own));
         let mut any = false;
-        for signal in signals {
-            let exporter = otlp::own_metrics(signal).map_err(Fatal::Usage)?;
+        for (signal, temporality) in signals {
+            let exporter = otlp::own_metrics(signal, temporality).map_err(Fatal::Usage)?;
             builder = builder.with_reader(PeriodicReader::builder(exporter).with_interval(interval).build());
             any = true;
         }

@@ -1,8 +1,9 @@
 mod reload;
 
+use std::path::Path;
 use std::time::Duration;
 
-use convis_otel_config::{Compression, OtlpConfig, OtlpSignal, Protocol, Temporality};
+use convis_otel_config::{Compression, HistogramForm, OtlpConfig, OtlpSignal, Protocol, Temporality};
 use tokio::time::Instant;
 
 use super::build;
@@ -12,7 +13,7 @@ use crate::settings::Settings;
 use crate::sink::Signal;
 use crate::testing::http::{Answer, Receiver};
 use crate::testing::{grpc, samples, signal};
-use convis_otel_config::{EventKinds, SinkConfig, SinkKind};
+use convis_otel_config::{EventKinds, SinkConfig, SinkKind, Storage};
 
 fn http(base: &str, path: &str) -> OtlpSignal {
     OtlpSignal {
@@ -23,7 +24,13 @@ fn http(base: &str, path: &str) -> OtlpSignal {
 }
 
 fn otlp(logs: Option<OtlpSignal>, metrics: Option<OtlpSignal>) -> SinkConfig {
-    SinkKind::Otlp(OtlpConfig { logs, metrics, temporality: Temporality::Cumulative }).into()
+    SinkKind::Otlp(OtlpConfig {
+        logs,
+        metrics,
+        temporality: Temporality::Cumulative,
+        histogram: HistogramForm::Explicit,
+    })
+    .into()
 }
 
 fn settings() -> Settings {
@@ -145,4 +152,33 @@ async fn each_sink_gets_the_kinds_it_takes() {
     assert_eq!(sent, [(failed, failed), (all, all)]);
     drop(sinks);
     assert!(runners.stop(Instant::now()).await.is_empty());
+}
+
+/// Scenario: two sinks share a storage directory, a second process wants the same, and the place of one is a file.
+/// Guarantees: sinks have places of their own; what is in use or cannot be used is an error of one line that names the sink.
+#[tokio::test]
+async fn storage_belongs_to_one_sink_of_one_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let with = |directory: &Path| {
+        let mut sink = otlp(Some(http("http://127.0.0.1:1", "v1/logs")), None);
+        sink.delivery.storage = Some(Storage { directory: directory.to_owned(), max_bytes: 1 << 20 });
+        sink
+    };
+    let sinks = [with(folder.path()), with(folder.path())];
+    let (first, runners) = build(&sinks, &settings()).unwrap();
+    let error = build(&sinks, &settings()).err().unwrap().to_string();
+    let place = folder.path().join("otlp");
+    let expected = format!(
+        "sink otlp: storage: cannot use {}: another convis uses it; give each its own `storage` directory",
+        place.display()
+    );
+    assert_eq!(error, expected);
+    drop(first);
+    assert!(runners.stop(Instant::now()).await.is_empty());
+
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let error = build(&[with(&file)], &settings()).err().unwrap().to_string();
+    assert!(error.starts_with("sink otlp: storage: cannot make "), "{error}");
+    assert!(error.ends_with("choose another `storage` directory") && error.lines().count() == 1, "{error}");
 }

@@ -1,13 +1,15 @@
 //! Connection events: plain facts, turned into attributes only when a sink visits them.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use convis_otel_config::EventKinds;
+use serde::{Deserialize, Serialize};
 
 use super::community_id;
+use super::network::PeerNetwork;
 use super::peer::Peer;
 use super::resource::Resource;
 use super::value::Value;
@@ -61,7 +63,7 @@ impl EventName {
 }
 
 /// Which end of the connection the owner holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Role {
     /// It connected.
     Client,
@@ -80,7 +82,7 @@ impl Role {
 }
 
 /// How sure the owner is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Attribution {
     /// Taken in the owner's own context.
     Kernel,
@@ -105,7 +107,7 @@ impl Attribution {
 }
 
 /// The first cause of a connection's end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum CloseReason {
     /// This end sent the first FIN.
     LocalClose,
@@ -136,7 +138,7 @@ impl CloseReason {
 }
 
 /// Why an attempt to connect failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ConnectError {
     /// ECONNREFUSED.
     Refused,
@@ -175,50 +177,8 @@ impl ConnectError {
     }
 }
 
-/// What kind of network a peer's address belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum PeerNetwork {
-    /// 127.0.0.0/8, `::1`.
-    Loopback,
-    /// RFC 1918, RFC 6598 and RFC 4193.
-    Private,
-    /// 169.254.0.0/16, `fe80::/10`.
-    LinkLocal,
-    /// Anything else.
-    Public,
-}
-
-impl PeerNetwork {
-    /// The network that `address` belongs to. IPv4-mapped addresses must have been unmapped before.
-    pub fn of(address: IpAddr) -> Self {
-        match address {
-            IpAddr::V4(v4) if v4.is_loopback() => Self::Loopback,
-            IpAddr::V4(v4) if v4.is_link_local() => Self::LinkLocal,
-            IpAddr::V4(v4) => {
-                let [first, second, ..] = v4.octets();
-                let shared = first == 100 && second & 0xc0 == 64;
-                if v4.is_private() || shared { Self::Private } else { Self::Public }
-            }
-            IpAddr::V6(v6) if v6.is_loopback() => Self::Loopback,
-            IpAddr::V6(v6) if v6.is_unicast_link_local() => Self::LinkLocal,
-            IpAddr::V6(v6) if v6.is_unique_local() => Self::Private,
-            IpAddr::V6(_) => Self::Public,
-        }
-    }
-
-    /// Value of `convis.peer.network`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Loopback => "loopback",
-            Self::Private => "private",
-            Self::LinkLocal => "link_local",
-            Self::Public => "public",
-        }
-    }
-}
-
 /// One end of a connection: what stays the same on all of its events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connection {
     /// Equal on all events of this end, unique per boot of the host.
     pub id: u64,
@@ -228,6 +188,8 @@ pub struct Connection {
     pub local: SocketAddr,
     /// The other end's address.
     pub peer: SocketAddr,
+    /// What the network around the other end's address is called.
+    pub peer_network: PeerNetwork,
     /// Inode of the network namespace.
     pub network_namespace: u32,
     /// How sure the owner is.
@@ -238,6 +200,10 @@ pub struct Connection {
     pub never_accepted: bool,
     /// A socket of the kernel itself, such as of a network file system: no process owns it.
     pub kernel_owned: bool,
+    /// It breaks what is expected of its owner.
+    pub unexpected: bool,
+    /// For how many connections it stands: 1 unless only a part of its like is told.
+    pub sampling_weight: u32,
 }
 
 impl Connection {
@@ -269,7 +235,7 @@ impl Connection {
 }
 
 /// TCP payload and quality figures of one end, from the connection's start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Totals {
     /// Payload bytes that the peer's TCP acknowledged.
     pub bytes_sent: u64,
@@ -288,7 +254,7 @@ pub struct Totals {
 }
 
 /// A process that closed an end which it does not own: the descriptor was handed on or inherited.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Closer {
     /// Process id in the initial pid namespace.
     pub pid: u32,
@@ -297,7 +263,7 @@ pub struct Closer {
 }
 
 /// What an event says beyond the connection itself.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Detail {
     /// The connection is usable.
     Opened {
@@ -363,23 +329,19 @@ pub struct EventBatch {
 
 /// OTLP severity number of an ordinary event (INFO).
 pub const SEVERITY_INFO: u8 = 9;
-/// OTLP severity number of a failed attempt (WARN).
+/// OTLP severity number of a failed attempt and of an unexpected connection (WARN).
 pub const SEVERITY_WARN: u8 = 13;
 
 impl Event {
     /// Which event this is.
     pub const fn name(&self) -> EventName {
-        match self.detail {
-            Detail::Opened { .. } => EventName::Opened,
-            Detail::Updated { .. } => EventName::Updated,
-            Detail::Closed { .. } => EventName::Closed,
-            Detail::Failed { .. } => EventName::Failed,
-        }
+        self.detail.name()
     }
 
     /// OTLP severity number. An application that gives up is no problem of the network.
     pub const fn severity(&self) -> u8 {
         match self.detail {
+            _ if self.connection.unexpected => SEVERITY_WARN,
             Detail::Failed { error: ConnectError::Cancelled, .. }
             | Detail::Opened { .. }
             | Detail::Updated { .. }
@@ -409,7 +371,7 @@ impl Event {
         visit("convis.connection.id", Value::Id(connection.id));
         visit("convis.flow.id", Value::Str(community_id::v1_tcp(connection.local, connection.peer).as_str()));
         visit("convis.network.namespace", Value::Int(connection.network_namespace.into()));
-        visit("convis.peer.network", Value::Str(PeerNetwork::of(connection.peer.ip()).as_str()));
+        visit("convis.peer.network", Value::Str(connection.peer_network.as_str()));
         visit("convis.process.attribution", Value::Str(connection.attribution.as_str()));
         if connection.preexisting {
             visit("convis.connection.preexisting", Value::Bool(true));
@@ -419,6 +381,12 @@ impl Event {
         }
         if connection.kernel_owned {
             visit("convis.connection.kernel_owned", Value::Bool(true));
+        }
+        if connection.unexpected {
+            visit("convis.unexpected", Value::Bool(true));
+        }
+        if connection.sampling_weight != 1 {
+            visit("convis.sampling.weight", Value::Int(connection.sampling_weight.into()));
         }
         if let Some(address) = self.nat_peer {
             visit("convis.nat.peer.address", Value::Address(address.ip()));
@@ -462,12 +430,23 @@ impl Event {
                     totals.bytes_received
                 ),
                 Detail::Failed { error, .. } => write!(f, "failed ({})", error.as_str()),
-            }
+            }?;
+            f.write_str(if connection.unexpected { ", unexpected" } else { "" })
         })
     }
 }
 
 impl Detail {
+    /// Which event it belongs to.
+    pub const fn name(&self) -> EventName {
+        match self {
+            Self::Opened { .. } => EventName::Opened,
+            Self::Updated { .. } => EventName::Updated,
+            Self::Closed { .. } => EventName::Closed,
+            Self::Failed { .. } => EventName::Failed,
+        }
+    }
+
     fn visit(&self, mut visit: impl FnMut(&'static str, Value<'_>)) {
         match self {
             Self::Opened { handshake } => {
@@ -528,3 +507,6 @@ fn seconds<'a>(duration: Duration) -> Value<'a> {
 fn count<'a>(number: u64) -> Value<'a> {
     Value::Int(i64::try_from(number).unwrap_or(i64::MAX))
 }
+
+#[cfg(test)]
+mod tests;

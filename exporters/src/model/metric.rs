@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::exponential::ExponentialBuckets;
 use super::resource::Resource;
 use super::value::OwnedValue;
 
@@ -51,6 +52,37 @@ pub struct Histogram {
     pub max: f64,
     /// Measurements per bucket, one more than there are bounds.
     pub buckets: Vec<u64>,
+    /// The same measurements in exponential buckets, when a sink wants them.
+    pub exponential: Option<Box<ExponentialBuckets>>,
+}
+
+impl Histogram {
+    /// Without measurements, for these bounds; with exponential buckets too if `exponential`.
+    pub fn new(bounds: &[f64], exponential: bool) -> Self {
+        Self {
+            count: 0,
+            sum: 0.0,
+            min: f64::INFINITY,
+            max: f64::NEG_INFINITY,
+            buckets: vec![0; bounds.len() + 1],
+            exponential: exponential.then(Box::default),
+        }
+    }
+
+    /// Adds a measurement; `bounds` are those that the histogram was made for.
+    pub fn record(&mut self, bounds: &[f64], measured: f64) {
+        self.count += 1;
+        self.sum += measured;
+        self.min = self.min.min(measured);
+        self.max = self.max.max(measured);
+        let bucket = bounds.partition_point(|bound| *bound < measured);
+        if let Some(count) = self.buckets.get_mut(bucket) {
+            *count += 1;
+        }
+        if let Some(exponential) = &mut self.exponential {
+            exponential.record(measured);
+        }
+    }
 }
 
 /// The value of a point.

@@ -2,18 +2,22 @@
 
 pub mod community_id;
 pub mod event;
+pub mod exponential;
 pub mod metric;
+pub mod network;
 pub mod peer;
 pub mod resource;
 pub mod value;
 
 pub use event::{
-    Attribution, CloseReason, Closer, ConnectError, Connection, Detail, Event, EventBatch, EventName,
-    PeerNetwork, Role, Totals,
+    Attribution, CloseReason, Closer, ConnectError, Connection, Detail, Event, EventBatch, EventName, Role,
+    Totals,
 };
+pub use exponential::ExponentialBuckets;
 pub use metric::{
     Descriptor, Histogram, Instrument, Metric, MetricBatch, MetricResource, Number, Point, PointValue,
 };
+pub use network::PeerNetwork;
 pub use peer::Peer;
 pub use resource::{Resource, ResourceBuilder};
 pub use value::{OwnedValue, Value};

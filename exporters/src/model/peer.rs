@@ -1,5 +1,7 @@
 //! Who holds the other end of a connection, when it is on the same host.
 
+use serde::{Deserialize, Serialize};
+
 use super::resource::Resource;
 use super::value::{OwnedValue, Value};
 
@@ -19,9 +21,25 @@ const NAMES: [(&str, &str); 11] = [
 ];
 
 /// The attributes by which the events of one end name the holder of the other. Shared like a [`Resource`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<(String, OwnedValue)>", into = "Vec<(String, OwnedValue)>")]
 pub struct Peer {
     attributes: Vec<(&'static str, OwnedValue)>,
+}
+
+/// As it was stored; names that this version does not know are left out.
+impl From<Vec<(String, OwnedValue)>> for Peer {
+    fn from(stored: Vec<(String, OwnedValue)>) -> Self {
+        let known = |text: &str| NAMES.iter().map(|(_, name)| *name).find(|name| *name == text);
+        let attributes = stored.into_iter().filter_map(|(name, value)| Some((known(&name)?, value)));
+        Self { attributes: attributes.collect() }
+    }
+}
+
+impl From<Peer> for Vec<(String, OwnedValue)> {
+    fn from(peer: Peer) -> Self {
+        peer.attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
 }
 
 impl Peer {

@@ -2,13 +2,15 @@
 
 use std::borrow::Cow;
 
+use serde::{Deserialize, Serialize};
+
 use super::value::{OwnedValue, Value};
 
 /// An immutable set of Resource attributes, sorted by key, each key once.
 ///
 /// Resources are shared by `Arc`: all events of one process image carry the same allocation, which sinks may use to
 /// group them without comparing attributes.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Resource {
     attributes: Vec<(Cow<'static, str>, OwnedValue)>,
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 /// A value as a sink sees it while visiting an event or a Resource.
 ///
 /// Addresses and ids stay in their compact form so that an event needs no allocation before a sink encodes it.
@@ -40,7 +42,7 @@ impl fmt::Display for Value<'_> {
 }
 
 /// A value that a Resource or a metric's attribute set keeps.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum OwnedValue {
     /// A string.
     Str(String),

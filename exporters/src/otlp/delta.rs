@@ -20,7 +20,7 @@ pub(super) struct Delta {
     pending: Vec<(Arc<Resource>, Key, Option<Last>)>,
     /// Time of the batch being sent.
     batch: u64,
-    /// Whether all of that batch was acknowledged so far.
+    /// Whether that batch holds every series and was acknowledged so far.
     intact: bool,
 }
 
@@ -36,14 +36,15 @@ struct Last {
 impl Delta {
     /// Before a batch, or a part of it, is encoded.
     ///
-    /// A batch holds all series: what a wholly acknowledged batch did not hold has ended, and its end got lost on the way.
-    pub(super) fn begin(&mut self, batch_time: u64) {
+    /// A batch holds all series unless it was `pruned`: what a wholly acknowledged one did not hold has ended, and its end
+    /// got lost on the way.
+    pub(super) fn begin(&mut self, batch_time: u64, pruned: bool) {
         self.pending.clear();
         if self.batch == batch_time {
             return;
         }
         let previous = std::mem::replace(&mut self.batch, batch_time);
-        if std::mem::replace(&mut self.intact, true) {
+        if std::mem::replace(&mut self.intact, !pruned) {
             self.series.retain(|_, of| {
                 of.retain(|_, last| last.time == previous);
                 !of.is_empty()
@@ -104,12 +105,17 @@ fn difference(then: &PointValue, now: &PointValue) -> Option<PointValue> {
 fn histogram_difference(then: &Histogram, now: &Histogram) -> Histogram {
     let buckets = now.buckets.iter().zip(&then.buckets);
     let (min, max) = if then.count == 0 { (now.min, now.max) } else { (f64::INFINITY, f64::NEG_INFINITY) };
+    let exponential = now.exponential.as_ref().map(|now| {
+        let then = then.exponential.as_deref();
+        Box::new(then.map_or_else(|| (**now).clone(), |then| now.since(then)))
+    });
     Histogram {
         count: now.count.saturating_sub(then.count),
         sum: now.sum - then.sum,
         min,
         max,
         buckets: buckets.map(|(now, then)| now.saturating_sub(*then)).collect(),
+        exponential,
     }
 }
 

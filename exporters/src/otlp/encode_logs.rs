@@ -42,7 +42,8 @@ pub fn encode_logs(slices: &[Slice<EventBatch>]) -> Vec<u8> {
     out
 }
 
-fn group(slices: &[Slice<EventBatch>]) -> Vec<(&Resource, Vec<&Event>)> {
+/// Events by Resource, which are told apart by allocation.
+pub(super) fn group(slices: &[Slice<EventBatch>]) -> Vec<(&Resource, Vec<&Event>)> {
     let mut index = FxHashMap::default();
     let mut groups: Vec<(&Resource, Vec<&Event>)> = Vec::new();
     let events = slices.iter().flat_map(|slice| &slice.batch.events[slice.from..slice.to]);

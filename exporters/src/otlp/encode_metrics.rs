@@ -2,31 +2,31 @@
 
 use std::borrow::Cow;
 
+use convis_otel_config::HistogramForm;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{
-    self as proto, AggregationTemporality, DataPointFlags, HistogramDataPoint, NumberDataPoint,
-    ResourceMetrics, ScopeMetrics, number_data_point,
+    self as proto, AggregationTemporality, ResourceMetrics, ScopeMetrics,
 };
 
-use super::attributes::{key_value, resource, scope};
+use super::attributes::{resource, scope};
 use super::delta::Delta;
+use super::points::Head;
 use crate::batch::Slice;
-use crate::model::SCHEMA_URL;
 use crate::model::{
-    Descriptor, Histogram, Instrument, Metric, MetricBatch, MetricResource, Point, PointValue,
+    Descriptor, Histogram, Instrument, Metric, MetricBatch, MetricResource, Point, PointValue, SCHEMA_URL,
 };
 
-/// One request with all points, cumulative.
+/// One request with all points, cumulative, histograms with their explicit bounds.
 pub fn encode_metrics(slices: &[Slice<MetricBatch>]) -> ExportMetricsServiceRequest {
-    encode(slices, None)
+    encode(slices, HistogramForm::Explicit, None)
 }
 
 /// One request with all points; `delta` turns counters and histograms into differences. Resources and metrics of which no
 /// point remains are left out.
 pub(super) fn encode(
     slices: &[Slice<MetricBatch>],
+    form: HistogramForm,
     mut delta: Option<&mut Delta>,
 ) -> ExportMetricsServiceRequest {
     let mut resource_metrics = Vec::new();
@@ -36,6 +36,7 @@ pub(super) fn encode(
             from: slice.from,
             to: slice.to,
             position: 0,
+            form,
             delta: delta.as_deref_mut(),
         };
         let resources = slice.batch.resources.iter();
@@ -50,6 +51,7 @@ struct Encoder<'a> {
     from: usize,
     to: usize,
     position: usize,
+    form: HistogramForm,
     delta: Option<&'a mut Delta>,
 }
 
@@ -75,85 +77,50 @@ impl Encoder<'_> {
         self.position += metric.points.len();
         let within = |position: usize| position.clamp(first, self.position) - first;
         let points = &metric.points[within(self.from)..within(self.to)];
-        if points.is_empty() {
+        let descriptor = metric.descriptor;
+        let said = points.iter().filter_map(|point| {
+            let (start, value) = self.value(of, descriptor, point)?;
+            Some((Head { point, start, time: self.time }, value))
+        });
+        let said: Vec<_> = said.collect();
+        if said.is_empty() {
             return None;
         }
-        let descriptor = metric.descriptor;
-        let data = match descriptor.instrument {
-            Instrument::Counter => self.sum(of, descriptor, points, true),
-            Instrument::UpDownCounter => self.sum(of, descriptor, points, false),
-            Instrument::Histogram { bounds } => self.histogram(of, descriptor, points, bounds),
-        }?;
         Some(proto::Metric {
             name: descriptor.name.to_owned(),
             description: descriptor.description.to_owned(),
             unit: descriptor.unit.to_owned(),
-            data: Some(data),
+            data: Some(self.data(descriptor, &said)),
             ..proto::Metric::default()
         })
     }
 
-    fn sum(
-        &mut self,
-        of: &MetricResource,
-        descriptor: &'static Descriptor,
-        points: &[Point],
-        is_monotonic: bool,
-    ) -> Option<Data> {
-        let mut data_points = Vec::with_capacity(points.len());
-        for point in points {
-            let Some((start, value)) = self.value(of, descriptor, point) else {
-                continue;
-            };
-            let value = match *value {
-                PointValue::Sum(number) => Some(number_data_point::Value::AsInt(number)),
-                PointValue::Histogram(_) | PointValue::NoRecordedValue => None,
-            };
-            data_points.push(NumberDataPoint {
-                attributes: attributes(point),
-                start_time_unix_nano: start,
-                time_unix_nano: self.time,
-                flags: flags(value.is_some()),
-                value,
-                ..NumberDataPoint::default()
-            });
-        }
+    fn data(&self, descriptor: &Descriptor, points: &[(Head<'_>, Cow<'_, PointValue>)]) -> Data {
         let aggregation_temporality = self.temporality(descriptor);
-        (!data_points.is_empty()).then_some(Data::Sum(proto::Sum {
-            data_points,
-            aggregation_temporality,
-            is_monotonic,
-        }))
+        match descriptor.instrument {
+            Instrument::Counter | Instrument::UpDownCounter => Data::Sum(proto::Sum {
+                data_points: points.iter().map(|(head, value)| head.number(value)).collect(),
+                aggregation_temporality,
+                is_monotonic: descriptor.instrument == Instrument::Counter,
+            }),
+            Instrument::Histogram { .. } if self.is_exponential(points) => {
+                Data::ExponentialHistogram(proto::ExponentialHistogram {
+                    data_points: points.iter().map(|(head, value)| head.exponential(value)).collect(),
+                    aggregation_temporality,
+                })
+            }
+            Instrument::Histogram { bounds } => Data::Histogram(proto::Histogram {
+                data_points: points.iter().map(|(head, value)| head.histogram(value, bounds)).collect(),
+                aggregation_temporality,
+            }),
+        }
     }
 
-    fn histogram(
-        &mut self,
-        of: &MetricResource,
-        descriptor: &'static Descriptor,
-        points: &[Point],
-        bounds: &[f64],
-    ) -> Option<Data> {
-        let mut data_points = Vec::with_capacity(points.len());
-        for point in points {
-            let Some((start, value)) = self.value(of, descriptor, point) else {
-                continue;
-            };
-            let base = HistogramDataPoint {
-                attributes: attributes(point),
-                start_time_unix_nano: start,
-                time_unix_nano: self.time,
-                ..HistogramDataPoint::default()
-            };
-            data_points.push(match value.as_ref() {
-                PointValue::Histogram(histogram) => with_value(base, histogram, bounds),
-                PointValue::Sum(_) | PointValue::NoRecordedValue => {
-                    HistogramDataPoint { flags: flags(false), ..base }
-                }
-            });
-        }
-        let aggregation_temporality = self.temporality(descriptor);
-        (!data_points.is_empty())
-            .then_some(Data::Histogram(proto::Histogram { data_points, aggregation_temporality }))
+    /// A metric has one form: where one of its points was measured without exponential buckets, none is sent with them.
+    fn is_exponential(&self, points: &[(Head<'_>, Cow<'_, PointValue>)]) -> bool {
+        let lacks =
+            |value: &PointValue| matches!(value, PointValue::Histogram(Histogram { exponential: None, .. }));
+        self.form == HistogramForm::Exponential && !points.iter().any(|(_, value)| lacks(value))
     }
 
     /// Start and value of a point as they go out; `None` when there is nothing to say.
@@ -184,25 +151,4 @@ impl Encoder<'_> {
 /// What may fall is cumulative whatever is preferred: a receiver could not tell the level from differences.
 fn is_delta(descriptor: &Descriptor) -> bool {
     descriptor.instrument != Instrument::UpDownCounter
-}
-
-fn with_value(base: HistogramDataPoint, histogram: &Histogram, bounds: &[f64]) -> HistogramDataPoint {
-    HistogramDataPoint {
-        count: histogram.count,
-        sum: Some(histogram.sum),
-        bucket_counts: histogram.buckets.clone(),
-        explicit_bounds: bounds.to_vec(),
-        min: Some(histogram.min).filter(|min| min.is_finite()),
-        max: Some(histogram.max).filter(|max| max.is_finite()),
-        ..base
-    }
-}
-
-fn attributes(point: &Point) -> Vec<KeyValue> {
-    let attributes = point.attributes.iter();
-    attributes.map(|(key, value)| key_value(key, value.as_value())).collect()
-}
-
-fn flags(has_value: bool) -> u32 {
-    if has_value { 0 } else { DataPointFlags::NoRecordedValueMask as u32 }
 }

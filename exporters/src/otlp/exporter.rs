@@ -1,15 +1,16 @@
 //! The exporter of both signals: what differs between them is a [`Kind`].
 
-use convis_otel_config::{OtlpSignal, Temporality};
+use convis_otel_config::{HistogramForm, OtlpSignal, Temporality};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
 use prost::Message as _;
 
 use super::delta::Delta;
 use super::encode_logs::encode_logs;
-use super::encode_metrics;
+use super::json_logs::encode_logs_json;
 use super::response::{Refused, read};
-use super::transport::Transport;
+use super::transport::{Format, Transport};
+use super::{encode_metrics, json_metrics};
 use crate::batch::{Batch, Slice};
 use crate::model::{EventBatch, MetricBatch};
 use crate::outcome::{Exporter, Outcome, Payload};
@@ -24,8 +25,8 @@ pub(crate) trait Kind: Send + 'static {
     /// The answer's count of refused records in OTLP/JSON.
     const JSON_REJECTED: &'static str;
 
-    /// The request's bytes.
-    fn encode(&mut self, slices: &[Slice<Self::Batch>]) -> Vec<u8>;
+    /// The request's bytes; none when there is nothing to say.
+    fn encode(&mut self, slices: &[Slice<Self::Batch>], format: Format) -> Vec<u8>;
     /// What an answer says was refused.
     fn refused(answer: &[u8]) -> Result<Refused, prost::DecodeError>;
     /// The last request was acknowledged or given up.
@@ -42,8 +43,11 @@ impl Kind for Logs {
     const GRPC_PATH: &'static str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
     const JSON_REJECTED: &'static str = "rejectedLogRecords";
 
-    fn encode(&mut self, slices: &[Slice<EventBatch>]) -> Vec<u8> {
-        encode_logs(slices)
+    fn encode(&mut self, slices: &[Slice<EventBatch>], format: Format) -> Vec<u8> {
+        match format {
+            Format::Protobuf => encode_logs(slices),
+            Format::Json => encode_logs_json(slices),
+        }
     }
 
     fn refused(answer: &[u8]) -> Result<Refused, prost::DecodeError> {
@@ -54,17 +58,18 @@ impl Kind for Logs {
 
 /// Metric points, cumulative or delta.
 pub(crate) struct Metrics {
+    form: HistogramForm,
     delta: Option<Delta>,
 }
 
 impl Metrics {
-    pub(crate) fn new(temporality: Temporality) -> Self {
+    pub(crate) fn new(temporality: Temporality, form: HistogramForm) -> Self {
         let delta = match temporality {
             Temporality::Cumulative => None,
             // All counters and histograms here are measured as things happen, as synchronous instruments are.
             Temporality::Delta | Temporality::LowMemory => Some(Delta::default()),
         };
-        Self { delta }
+        Self { form, delta }
     }
 }
 
@@ -73,11 +78,16 @@ impl Kind for Metrics {
     const GRPC_PATH: &'static str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
     const JSON_REJECTED: &'static str = "rejectedDataPoints";
 
-    fn encode(&mut self, slices: &[Slice<MetricBatch>]) -> Vec<u8> {
+    fn encode(&mut self, slices: &[Slice<MetricBatch>], format: Format) -> Vec<u8> {
         if let (Some(delta), Some(slice)) = (&mut self.delta, slices.first()) {
-            delta.begin(slice.batch.time_unix_nanos);
+            delta.begin(slice.batch.time_unix_nanos, slice.pruned);
         }
-        encode_metrics::encode(slices, self.delta.as_mut()).encode_to_vec()
+        let request = encode_metrics::encode(slices, self.form, self.delta.as_mut());
+        match format {
+            Format::Protobuf => request.encode_to_vec(),
+            Format::Json if request.resource_metrics.is_empty() => Vec::new(),
+            Format::Json => json_metrics::write(&request),
+        }
     }
 
     fn refused(answer: &[u8]) -> Result<Refused, prost::DecodeError> {
@@ -113,7 +123,7 @@ impl<K: Kind> Exporter for Otlp<K> {
     type Batch = K::Batch;
 
     fn encode(&mut self, slices: &[Slice<K::Batch>]) -> Payload {
-        let message = self.kind.encode(slices);
+        let message = self.kind.encode(slices, self.transport.format());
         if message.is_empty() {
             return Payload::default();
         }

@@ -13,8 +13,8 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
-use super::target;
 use super::transport::Answer;
+use super::{MAX_REQUEST_BYTES, target};
 use crate::accounting::ErrorType;
 use crate::outcome::{ExportError, Outcome};
 use crate::web::{self, MAX_ANSWER_BYTES, USER_AGENT, connection_failed, shown};
@@ -92,6 +92,9 @@ impl Grpc {
         let retry = |kind, advice| Outcome::Retry { after: asked, error: error(kind, advice) };
         let never = |kind, advice| Outcome::Drop(error(kind, advice));
         match status.code() {
+            Code::OutOfRange if is_about_the_answer(status.message()) => {
+                never(ErrorType::InvalidResponse, "the answer is too large; check the endpoint")
+            }
             Code::ResourceExhausted | Code::OutOfRange if is_about_size(status.message()) => {
                 Outcome::TooLarge(error(ErrorType::TooLarge, "raise the receiver's limit"))
             }
@@ -125,6 +128,13 @@ fn is_about_size(message: &str) -> bool {
         .any(|text| message.contains(text))
 }
 
+/// Tonic finds an answer too large with the words in which a receiver made of it finds a request too large. One with our
+/// limit has no reason to: no request of ours is as large.
+fn is_about_the_answer(message: &str) -> bool {
+    const { assert!(MAX_REQUEST_BYTES < MAX_ANSWER_BYTES, "the limit tells requests from answers") };
+    is_about_size(message) && message.ends_with(&format!("the limit is: {MAX_ANSWER_BYTES} bytes"))
+}
+
 pub(super) fn endpoint(signal: &OtlpSignal) -> Result<Endpoint, String> {
     let unusable = |error: tonic::transport::Error| {
         let cause = error.source().map(ToString::to_string).unwrap_or_default();
@@ -156,10 +166,12 @@ pub(super) fn endpoint(signal: &OtlpSignal) -> Result<Endpoint, String> {
 fn client(endpoint: &Endpoint, compression: Compression) -> Client<Channel> {
     let client = Client::with_origin(endpoint.connect_lazy(), endpoint.uri().clone())
         .max_decoding_message_size(MAX_ANSWER_BYTES)
-        .accept_compressed(CompressionEncoding::Gzip);
+        .accept_compressed(CompressionEncoding::Gzip)
+        .accept_compressed(CompressionEncoding::Zstd);
     match compression {
         Compression::None => client,
         Compression::Gzip => client.send_compressed(CompressionEncoding::Gzip),
+        Compression::Zstd => client.send_compressed(CompressionEncoding::Zstd),
     }
 }
 

@@ -1,4 +1,4 @@
-//! OTLP over HTTP with protobuf bodies.
+//! OTLP over HTTP with protobuf or JSON bodies.
 
 use std::io::Write as _;
 
@@ -9,28 +9,41 @@ use prost::Message as _;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 
 use super::target;
-use super::transport::Answer;
+use super::transport::{Answer, Format};
 use crate::accounting::ErrorType;
 use crate::outcome::{ExportError, Outcome, one_line};
 use crate::web::{Reply, Web};
 
 const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const GZIP: HeaderValue = HeaderValue::from_static("gzip");
+const ZSTD: HeaderValue = HeaderValue::from_static("zstd");
 
 /// A client for one endpoint.
 pub(super) struct Http {
     web: Web,
     headers: HeaderMap,
+    format: Format,
     compression: Compression,
 }
 
 impl Http {
-    pub(super) fn new(signal: &OtlpSignal) -> Result<Self, String> {
-        let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, PROTOBUF)]);
-        if signal.compression == Compression::Gzip {
-            headers.insert(CONTENT_ENCODING, GZIP);
+    pub(super) fn new(signal: &OtlpSignal, format: Format) -> Result<Self, String> {
+        let content_type = match format {
+            Format::Protobuf => PROTOBUF,
+            Format::Json => JSON,
+        };
+        let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, content_type)]);
+        match signal.compression {
+            Compression::None => {}
+            Compression::Gzip => _ = headers.insert(CONTENT_ENCODING, GZIP),
+            Compression::Zstd => _ = headers.insert(CONTENT_ENCODING, ZSTD),
         }
-        Ok(Self { web: Web::new(target(signal))?, headers, compression: signal.compression })
+        Ok(Self { web: Web::new(target(signal))?, headers, format, compression: signal.compression })
+    }
+
+    pub(super) fn format(&self) -> Format {
+        self.format
     }
 
     /// The body of a request, compressed where that is configured.
@@ -38,13 +51,17 @@ impl Http {
         match self.compression {
             Compression::None => message.into(),
             Compression::Gzip => gzip(&message).into(),
+            Compression::Zstd => zstd(&message).into(),
         }
     }
 
     pub(super) async fn send(&self, body: Bytes) -> Result<Answer, Outcome> {
         let reply = self.web.post(body, self.headers.clone()).await?;
         if reply.status.is_success() {
-            let is_json = reply.is("application/json");
+            let is_json = match reply.text(&CONTENT_TYPE) {
+                Some(_) => reply.is("application/json"),
+                None => self.format == Format::Json,
+            };
             return Ok(Answer { body: reply.body, is_json });
         }
         Err(self.refused(&reply))
@@ -84,12 +101,26 @@ fn gzip(message: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap_or_default()
 }
 
-/// What the body of an error says: a `google.rpc.Status`, or plain text. A page of HTML says nothing.
+fn zstd(message: &[u8]) -> Vec<u8> {
+    // Compressing in memory cannot fail.
+    zstd::encode_all(message, zstd::DEFAULT_COMPRESSION_LEVEL).unwrap_or_default()
+}
+
+/// What the body of an error says: a `google.rpc.Status` in protobuf or JSON, or plain text. A page of HTML says nothing.
 fn status_message(reply: &Reply) -> Option<String> {
-    let status = tonic_types::Status::decode(&reply.body[..]).map(|status| status.message);
-    let text = match status {
-        Ok(message) => message,
-        Err(_) => reply.plain_text()?.to_owned(),
+    let text = if reply.is("application/json") {
+        json_status(&reply.body)
+    } else {
+        tonic_types::Status::decode(&reply.body[..]).ok().map(|status| status.message)
+    };
+    let text = match text {
+        Some(message) => message,
+        None => reply.plain_text()?.to_owned(),
     };
     Some(one_line(&text)).filter(|text| !text.is_empty())
+}
+
+fn json_status(body: &[u8]) -> Option<String> {
+    let status: serde_json::Value = serde_json::from_slice(body).ok()?;
+    status.get("message")?.as_str().map(str::to_owned)
 }

@@ -10,18 +10,23 @@ mod encode_metrics;
 mod exporter;
 mod grpc;
 mod http;
+mod json;
+mod json_logs;
+mod json_metrics;
 mod own;
+mod points;
 mod response;
 mod transport;
 mod wire;
 
 use std::time::Duration;
 
-use convis_otel_config::{OtlpConfig, OtlpSignal, Temporality};
+use convis_otel_config::{HistogramForm, OtlpConfig, OtlpSignal, Protocol, Temporality};
 
 pub use encode_logs::encode_logs;
 pub use encode_metrics::encode_metrics;
 use exporter::{Logs, Metrics, Otlp};
+pub use json_logs::encode_logs_json;
 pub use own::own_metrics;
 
 use crate::build::{Parts, lane};
@@ -31,6 +36,8 @@ use crate::web::Target;
 
 /// Events in one request, about 2 MB, so that requests rarely have to be cut.
 const MAX_EVENTS: u64 = 2048;
+/// As [`MAX_EVENTS`], in JSON.
+const MAX_EVENTS_JSON: u64 = 1024;
 /// Largest request, in bytes before compression: receivers commonly stop at 4 MiB.
 const MAX_REQUEST_BYTES: usize = 3_500_000;
 
@@ -47,11 +54,13 @@ pub(crate) fn parts(config: &OtlpConfig, settings: &Settings) -> Result<Parts, S
         retry: settings.retry,
     };
     let events = config.logs.as_ref().map(|signal| -> Result<_, String> {
-        Ok(lane(logs(signal)?, pace(signal, settings.event_delay, MAX_EVENTS)))
+        let max_events = if signal.protocol == Protocol::HttpJson { MAX_EVENTS_JSON } else { MAX_EVENTS };
+        Ok(lane(logs(signal)?, pace(signal, settings.event_delay, max_events)))
     });
     let metrics = config.metrics.as_ref().map(|signal| -> Result<_, String> {
         // One collection per request: a later one is another point in time of the same series.
-        Ok(lane(metrics(signal, config.temporality)?, pace(signal, Duration::ZERO, 1)))
+        let exporter = metrics(signal, config.temporality, config.histogram)?;
+        Ok(lane(exporter, pace(signal, Duration::ZERO, 1)))
     });
     Ok(Parts { events: events.transpose()?, metrics: metrics.transpose()? })
 }
@@ -68,8 +77,12 @@ fn logs(signal: &OtlpSignal) -> Result<Otlp<Logs>, String> {
 ///
 /// # Errors
 /// As for [`logs`].
-fn metrics(signal: &OtlpSignal, temporality: Temporality) -> Result<Otlp<Metrics>, String> {
-    Otlp::new(Metrics::new(temporality), signal)
+fn metrics(
+    signal: &OtlpSignal,
+    temporality: Temporality,
+    form: HistogramForm,
+) -> Result<Otlp<Metrics>, String> {
+    Otlp::new(Metrics::new(temporality, form), signal)
 }
 
 fn target(signal: &OtlpSignal) -> Target<'_> {

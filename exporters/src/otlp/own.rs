@@ -3,12 +3,13 @@
 use std::fmt;
 
 use bytes::Bytes;
-use convis_otel_config::{Compression, OtlpSignal, Protocol};
+use convis_otel_config::{Compression, OtlpSignal, Protocol, Temporality};
 use opentelemetry_http::{HttpClient, HttpError, Request, Response};
 use opentelemetry_otlp::{
-    Compression as SdkCompression, MetricExporter, WithExportConfig as _, WithHttpConfig as _,
-    WithTonicConfig as _,
+    Compression as SdkCompression, MetricExporter, Protocol as SdkProtocol, WithExportConfig as _,
+    WithHttpConfig as _, WithTonicConfig as _,
 };
+use opentelemetry_sdk::metrics::Temporality as SdkTemporality;
 use tokio::runtime::Handle;
 
 use super::{grpc, target};
@@ -19,29 +20,46 @@ use crate::web;
 ///
 /// # Errors
 /// As for the sink itself: a certificate or a key cannot be used.
-pub fn own_metrics(signal: &OtlpSignal) -> Result<MetricExporter, String> {
+pub fn own_metrics(signal: &OtlpSignal, temporality: Temporality) -> Result<MetricExporter, String> {
     let timeout = signal.timeout.unwrap_or(convis_otel_config::DEFAULT_TIMEOUT);
+    let temporality = match temporality {
+        Temporality::Cumulative => SdkTemporality::Cumulative,
+        Temporality::Delta => SdkTemporality::Delta,
+        Temporality::LowMemory => SdkTemporality::LowMemory,
+    };
+    let compression = match signal.compression {
+        Compression::None => None,
+        Compression::Gzip => Some(SdkCompression::Gzip),
+        Compression::Zstd => Some(SdkCompression::Zstd),
+    };
     let exporter = match signal.protocol {
         Protocol::Grpc => {
             let mut builder = MetricExporter::builder()
                 .with_tonic()
+                .with_temporality(temporality)
                 .with_channel(grpc::endpoint(signal)?.connect_lazy())
                 .with_metadata(grpc::metadata(signal)?)
                 .with_timeout(timeout);
-            if signal.compression == Compression::Gzip {
-                builder = builder.with_compression(SdkCompression::Gzip);
+            if let Some(compression) = compression {
+                builder = builder.with_compression(compression);
             }
             builder.build()
         }
-        Protocol::HttpProtobuf => {
+        Protocol::HttpProtobuf | Protocol::HttpJson => {
+            let protocol = match signal.protocol {
+                Protocol::HttpJson => SdkProtocol::HttpJson,
+                _ => SdkProtocol::HttpBinary,
+            };
             let client = OnRuntime { client: web::client(target(signal))?, runtime: Handle::current() };
             let mut builder = MetricExporter::builder()
                 .with_http()
+                .with_protocol(protocol)
+                .with_temporality(temporality)
                 .with_http_client(client)
                 .with_endpoint(signal.endpoint.as_str())
                 .with_timeout(timeout);
-            if signal.compression == Compression::Gzip {
-                builder = builder.with_compression(SdkCompression::Gzip);
+            if let Some(compression) = compression {
+                builder = builder.with_compression(compression);
             }
             builder.build()
         }

@@ -38,6 +38,10 @@ pub(super) fn read(
 }
 
 fn from_json(body: &[u8], rejected: &str) -> Option<Refused> {
+    if body.is_empty() {
+        // As in protobuf, where nothing is an answer without fields.
+        return Some(Refused::new(0, ""));
+    }
     let answer: serde_json::Value = serde_json::from_slice(body).ok()?;
     let partial = answer.as_object()?.get("partialSuccess");
     let records = partial.and_then(|partial| partial.get(rejected));

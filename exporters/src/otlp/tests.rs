@@ -1,6 +1,10 @@
 mod encoding;
+mod exponential;
 mod grpc;
 mod http;
+mod json;
+mod limits;
+mod own;
 mod tls;
 
 use convis_otel_config::{Header, Secret};

@@ -7,6 +7,13 @@ use super::grpc::Grpc;
 use super::http::Http;
 use crate::outcome::{Outcome, Payload};
 
+/// How a request is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    Protobuf,
+    Json,
+}
+
 /// gRPC or HTTP.
 pub(super) enum Transport {
     Grpc(Box<Grpc>),
@@ -18,7 +25,16 @@ impl Transport {
     pub(super) fn new(signal: &OtlpSignal, grpc_path: &'static str) -> Result<Self, String> {
         match signal.protocol {
             Protocol::Grpc => Grpc::new(signal, grpc_path).map(Box::new).map(Self::Grpc),
-            Protocol::HttpProtobuf => Http::new(signal).map(Box::new).map(Self::Http),
+            Protocol::HttpProtobuf => Http::new(signal, Format::Protobuf).map(Box::new).map(Self::Http),
+            Protocol::HttpJson => Http::new(signal, Format::Json).map(Box::new).map(Self::Http),
+        }
+    }
+
+    /// How requests are written.
+    pub(super) fn format(&self) -> Format {
+        match self {
+            Self::Grpc(_) => Format::Protobuf,
+            Self::Http(http) => http.format(),
         }
     }
 
@@ -45,6 +61,6 @@ impl Transport {
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) body: Bytes,
-    /// Some receivers answer a protobuf request in JSON.
+    /// The answer has the request's format, yet some receivers answer a protobuf request in JSON.
     pub(super) is_json: bool,
 }

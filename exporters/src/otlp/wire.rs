@@ -115,8 +115,8 @@ pub(super) fn any_value(out: &mut Vec<u8>, value: Value<'_>) {
     }
 }
 
-/// IPv4 by hand: four of them are in each event, and the formatting machinery costs more than all else of an attribute.
-fn ip(out: &mut Vec<u8>, address: IpAddr) {
+/// Writes an address. IPv4 by hand: four of them are in each event, and the formatting machinery costs more than all else of an attribute.
+pub(super) fn ip(out: &mut Vec<u8>, address: IpAddr) {
     let IpAddr::V4(v4) = address else {
         // Writing to a vector cannot fail.
         _ = write!(out, "{address}");
@@ -136,7 +136,8 @@ fn ip(out: &mut Vec<u8>, address: IpAddr) {
     }
 }
 
-fn hex(out: &mut Vec<u8>, id: u64) {
+/// Writes 16 hexadecimal digits.
+pub(super) fn hex(out: &mut Vec<u8>, id: u64) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for byte in id.to_be_bytes() {
         out.push(DIGITS[usize::from(byte >> 4)]);

@@ -13,7 +13,7 @@ use crate::batch::{self, Slice};
 use crate::model::EventBatch;
 use crate::notice::Notices;
 use crate::outcome::{ExportError, Exporter, Outcome, Payload};
-use crate::queue::{self, Entrance};
+use crate::queue::{self, Entrance, Exit};
 use crate::retry::RetryPolicy;
 use crate::sink::SinkError;
 use crate::testing::samples::many_events;
@@ -81,9 +81,10 @@ const PACE: Pace = Pace {
     max_bytes: 1000,
     timeout: Some(Duration::from_secs(10)),
     retry: RetryPolicy {
+        enabled: true,
         initial: Duration::from_secs(1),
         max: Duration::from_secs(30),
-        max_elapsed: Duration::from_mins(5),
+        max_elapsed: Some(Duration::from_mins(5)),
     },
 };
 
@@ -98,7 +99,7 @@ fn lane(pace: Pace, steps: Vec<Step>) -> Lane {
     let (stop, stopped) = watch::channel(None);
     let runner = Runner {
         exporter: script.clone(),
-        queue,
+        queue: Exit::Direct(queue),
         stats: Arc::clone(&stats),
         pace,
         stop: stopped,
@@ -191,6 +192,40 @@ async fn records_expire() {
     assert_eq!(*lane.script.settled.lock().unwrap(), [false]);
     lane.offer(1);
     assert_eq!(lane.stop(0).await.dropped_for(DropReason::Shutdown), 1);
+}
+
+/// Scenario: retrying has no end, and the receiver is down for two hours.
+/// Guarantees: nothing expires, waits stay bounded, and everything arrives.
+#[tokio::test(start_paused = true)]
+async fn records_need_not_expire() {
+    let steps = std::iter::repeat_with(|| Step::Retry(None)).take(240).collect();
+    let retry = RetryPolicy { max_elapsed: None, ..PACE.retry };
+    let mut lane = lane(Pace { retry, ..PACE }, steps);
+    lane.offer(3);
+    sleep(Duration::from_hours(1)).await;
+    assert_eq!(lane.settled().queued(), 3);
+    sleep(Duration::from_hours(2)).await;
+    let snapshot = lane.stop(5).await;
+    assert_eq!((snapshot.sent, snapshot.dropped_total(), snapshot.retries), (3, 0, 240));
+}
+
+/// Scenario: no retry is wanted; the receiver fails once, then asks for a time.
+/// Guarantees: one attempt for each request, counted as expired; what the receiver asked for holds for the next one.
+#[tokio::test(start_paused = true)]
+async fn without_retry_there_is_one_attempt() {
+    let retry = RetryPolicy { enabled: false, ..PACE.retry };
+    let mut lane = lane(Pace { retry, ..PACE }, vec![Step::Retry(None), Step::Retry(Some(40))]);
+    for records in [3, 4, 5] {
+        lane.offer(records);
+        sleep(Duration::from_secs(20)).await;
+    }
+    sleep(Duration::from_mins(1)).await;
+    let attempts = lane.attempts();
+    assert_eq!(attempts.iter().map(|(_, records)| *records).collect::<Vec<_>>(), [3, 4, 5]);
+    assert!((60..63).contains(&attempts[2].0), "{attempts:?}");
+    let snapshot = lane.stop(5).await;
+    assert_eq!((snapshot.sent, snapshot.retries), (5, 0));
+    assert_eq!(snapshot.dropped_for(DropReason::Expired), 7);
 }
 
 /// Scenario: an answer never comes.

@@ -12,7 +12,7 @@ use crate::model::{Event, Value};
 const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(9));
 
 /// Appends an event's line.
-pub(super) fn write(event: &Event, line: &mut String) {
+pub(crate) fn write(event: &Event, line: &mut String) {
     line.push_str("{\"timestamp\":\"");
     line.push_str(&timestamp(event.time_unix_nanos));
     line.push_str("\",\"event_name\":");

@@ -1,6 +1,6 @@
 //! Events as lines on standard output: a table for people, JSON for programs.
 
-mod json;
+pub(crate) mod json;
 mod table;
 mod text;
 mod writer;

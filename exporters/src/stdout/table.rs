@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::text::{bytes, cell, duration, elided, endpoint, printable};
-use crate::model::{CloseReason, Closer, ConnectError, Detail, Event, Resource, Role, Value};
+use crate::model::{CloseReason, Closer, ConnectError, Detail, Event, PeerNetwork, Resource, Role, Value};
 use crate::settings::OutputStyle;
 
 /// Titles and widths; the last column is as wide as it needs.
@@ -40,6 +40,7 @@ const LINES_PER_TITLE: usize = 40;
 const GREEN: &str = "\x1b[32m";
 const YELLOW: &str = "\x1b[33m";
 const RED: &str = "\x1b[31m";
+const MAGENTA: &str = "\x1b[35m";
 const DIM: &str = "\x1b[2m";
 const PLAIN: &str = "\x1b[0m";
 
@@ -75,7 +76,10 @@ impl Table {
     }
 
     fn line(&self, event: &Event, text: &mut String) {
-        let (moved, lasted, ending) = outcome(&event.detail);
+        let (moved, lasted, mut ending) = outcome(&event.detail);
+        if event.connection.unexpected {
+            ending.insert_str(0, if ending.is_empty() { "unexpected" } else { "unexpected, " });
+        }
         let cells = [
             &self.time(event.time_unix_nanos),
             event.name().short(),
@@ -86,7 +90,7 @@ impl Table {
             &lasted,
             &ending,
         ];
-        row(cells, self.style.colour.then(|| colour(&event.detail)), text);
+        row(cells, self.style.colour.then(|| colour(event)), text);
     }
 
     fn time(&self, unix_nanos: u64) -> String {
@@ -111,8 +115,9 @@ fn row(cells: [&str; COLUMNS.len()], event_colour: Option<&str>, text: &mut Stri
     text.push('\n');
 }
 
-const fn colour(detail: &Detail) -> &'static str {
-    match detail {
+const fn colour(event: &Event) -> &'static str {
+    match event.detail {
+        _ if event.connection.unexpected => MAGENTA,
         Detail::Opened { .. } => GREEN,
         Detail::Updated { .. } => PLAIN,
         Detail::Closed { .. } => DIM,
@@ -175,11 +180,15 @@ fn container(resource: &Resource) -> Option<&str> {
     resource.text("k8s.pod.name").or_else(|| resource.text("container.name")).or_else(id)
 }
 
-/// Its address, and its name if it is on this host.
+/// Its address, and its name if it is on this host, or what the user calls its network.
 fn peer(event: &Event) -> String {
     let mut text = endpoint(event.connection.peer, PEER_WIDTH);
     let room = PEER_WIDTH.saturating_sub(text.chars().count() + 1);
-    if let Some(name) = event.peer.as_ref().and_then(|peer| peer.display_name())
+    let network = match event.connection.peer_network {
+        PeerNetwork::Named(network) => Some(network.as_str()),
+        _ => None,
+    };
+    if let Some(name) = event.peer.as_ref().and_then(|peer| peer.display_name()).or(network)
         && room >= SHORTEST_NAME
     {
         text.push(' ');

@@ -53,7 +53,9 @@ impl Receiver {
     async fn serve(self, mut server: Server) -> u16 {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let service = LogsServiceServer::new(self).accept_compressed(CompressionEncoding::Gzip);
+        let service = LogsServiceServer::new(self)
+            .accept_compressed(CompressionEncoding::Gzip)
+            .accept_compressed(CompressionEncoding::Zstd);
         tokio::spawn(server.add_service(service).serve_with_incoming(TcpIncoming::from(listener)));
         port
     }

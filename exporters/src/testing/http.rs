@@ -25,6 +25,8 @@ pub(crate) enum Answer {
         headers: Vec<(&'static str, String)>,
         body: Vec<u8>,
     },
+    /// Depends on what was asked.
+    Of(fn(&Asked) -> Answer),
     /// Never comes.
     Hang,
     /// The connection ends instead.
@@ -55,7 +57,7 @@ impl Answer {
 }
 
 /// One request.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Asked {
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
@@ -117,11 +119,11 @@ impl Receiver {
         let (parts, body) = request.into_parts();
         let body = body.collect().await.map_err(|_| Disconnected)?.to_bytes();
         let asked = Asked { path: parts.uri.path().to_owned(), headers: parts.headers, body };
-        self.asked.lock().unwrap().push(asked);
-        let answer = self.answers.lock().unwrap().pop_front();
-        match answer.unwrap_or(Answer::status(200)) {
+        self.asked.lock().unwrap().push(asked.clone());
+        let answer = self.answers.lock().unwrap().pop_front().unwrap_or(Answer::status(200));
+        match if let Answer::Of(judge) = answer { judge(&asked) } else { answer } {
             Answer::Hang => std::future::pending::<Result<_, Infallible>>().await.map_err(|_| Disconnected),
-            Answer::Disconnect => Err(Disconnected),
+            Answer::Of(_) | Answer::Disconnect => Err(Disconnected),
             Answer::Status { status, headers, body } => {
                 let mut response = Response::builder().status(status);
                 for (name, value) in headers {

@@ -2,6 +2,10 @@
 
 pub(crate) mod grpc;
 pub(crate) mod http;
+/// The rules by which the end-to-end tests' New Relic judges requests, too.
+#[expect(unreachable_pub, reason = "the end-to-end tests' library shows it")]
+#[path = "../../../integration/src/newrelic/rules.rs"]
+pub(crate) mod newrelic;
 pub(crate) mod samples;
 pub(crate) mod tls;
 

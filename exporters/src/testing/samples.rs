@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::model::{
     Attribution, CloseReason, Closer, ConnectError, Connection, Descriptor, Detail, Event, EventBatch,
-    Histogram, Instrument, Metric, MetricBatch, MetricResource, OwnedValue, Peer, Point, PointValue,
-    Resource, Role, Totals,
+    Histogram, Instrument, Metric, MetricBatch, MetricResource, OwnedValue, Peer, PeerNetwork, Point,
+    PointValue, Resource, Role, Totals,
 };
 
 /// Number of [`events`].
@@ -50,11 +50,14 @@ pub(crate) fn event(resource: &Arc<Resource>, role: Option<Role>, ends: [&str; 2
             role,
             local,
             peer,
+            peer_network: PeerNetwork::of(peer.ip()),
             network_namespace: 4_026_531_840,
             attribution: Attribution::Kernel,
             preexisting: role.is_none(),
             never_accepted: false,
             kernel_owned: false,
+            unexpected: false,
+            sampling_weight: 1,
         },
         peer: None,
         nat_peer: None,
@@ -182,7 +185,32 @@ pub(crate) fn histogram(buckets: [u64; 3], sum: f64) -> PointValue {
         min: 0.05,
         max: 2.0,
         buckets: buckets.to_vec(),
+        exponential: None,
     })
+}
+
+/// One histogram with exponential buckets too, and the end of another series of it.
+pub(crate) fn exponential(measured: &[f64]) -> Arc<MetricBatch> {
+    exponential_at(measured, TIME)
+}
+
+/// As [`exponential`], read at this time.
+pub(crate) fn exponential_at(measured: &[f64], time_unix_nanos: u64) -> Arc<MetricBatch> {
+    let Instrument::Histogram { bounds } = DURATION.instrument else {
+        unreachable!("durations are a histogram");
+    };
+    let mut histogram = Histogram::new(bounds, true);
+    for measured in measured {
+        histogram.record(bounds, *measured);
+    }
+    let start = TIME - 10_000_000_000;
+    let points = vec![
+        point("transmit", start, PointValue::Histogram(histogram)),
+        point("receive", start, PointValue::NoRecordedValue),
+    ];
+    let metrics = vec![Metric { descriptor: &DURATION, points }];
+    let resource = process("curl", 4711);
+    Arc::new(MetricBatch { time_unix_nanos, resources: vec![MetricResource { resource, metrics }] })
 }
 
 /// Six points of two Resources: sums, a histogram, and the end of a series of each kind.

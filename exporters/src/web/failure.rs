@@ -13,6 +13,12 @@ pub(crate) fn connection_failed(endpoint: &str, error: &(dyn Error + 'static)) -
         let text =
             format!("TLS with {endpoint} failed: {cause}; check ca, cert, key and the endpoint's scheme");
         ExportError::new(ErrorType::Tls, text)
+    } else if cause.contains("close_notify") {
+        let text = format!(
+            "no connection to {endpoint}: it ended within TLS, without a reason; check ca, cert, key and that the \
+             receiver runs"
+        );
+        ExportError::new(ErrorType::Unreachable, text)
     } else {
         let text =
             format!("no connection to {endpoint}: {cause}; check the address and that the receiver runs");

@@ -2,6 +2,7 @@
 
 mod failure;
 mod redact;
+pub mod server;
 mod tls;
 
 use std::time::Duration;
@@ -10,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use convis_otel_config::{Header, Identity};
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
-use reqwest::{Client, StatusCode};
+use reqwest::{Client, Response, StatusCode};
 use url::Url;
 
 use crate::accounting::ErrorType;
@@ -44,6 +45,13 @@ pub(crate) struct Web {
     shown: String,
 }
 
+/// No answer.
+pub(crate) struct Failure {
+    /// Whether there was a connection, so that the request may have arrived.
+    pub(crate) connected: bool,
+    pub(crate) outcome: Outcome,
+}
+
 /// An answer, whatever its status.
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
@@ -65,8 +73,20 @@ impl Web {
 
     /// Posts once. An error is a connection without an answer, or an answer beyond all bounds.
     pub(crate) async fn post(&self, body: Bytes, headers: HeaderMap) -> Result<Reply, Outcome> {
+        self.post_once(body, headers).await.map_err(|failure| failure.outcome)
+    }
+
+    /// As [`post`](Self::post), for those who have to know whether an attempt that failed may have had an effect.
+    pub(crate) async fn post_once(&self, body: Bytes, headers: HeaderMap) -> Result<Reply, Failure> {
         let request = self.client.post(self.endpoint.clone()).headers(headers).body(body);
-        let mut response = request.send().await.map_err(|error| self.broken(error))?;
+        let response = request.send().await.map_err(|error| {
+            let connected = !error.is_connect();
+            Failure { connected, outcome: self.broken(error) }
+        })?;
+        self.read(response).await.map_err(|outcome| Failure { connected: true, outcome })
+    }
+
+    async fn read(&self, mut response: Response) -> Result<Reply, Outcome> {
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         let mut body = BytesMut::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.broken(error))? {

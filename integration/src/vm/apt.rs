@@ -11,7 +11,7 @@ use super::{mirror, tool};
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// apt with one suite, for one architecture, and nothing installed.
-pub(super) struct Apt {
+pub(crate) struct Apt {
     suite: Suite,
     arch: Arch,
     folder: PathBuf,
@@ -19,7 +19,7 @@ pub(super) struct Apt {
 
 impl Apt {
     /// Reads the suite's index into `folder`.
-    pub(super) fn open(suite: Suite, arch: Arch, folder: &Path) -> Result<Self, String> {
+    pub(crate) fn open(suite: Suite, arch: Arch, folder: &Path) -> Result<Self, String> {
         let apt = Self { suite, arch, folder: folder.to_owned() };
         apt.configure().map_err(|error| format!("{}: {error}", folder.display()))?;
         let mut update = apt.command("apt-get");
@@ -30,19 +30,19 @@ impl Apt {
     }
 
     /// The suite it reads.
-    pub(super) fn suite(&self) -> Suite {
+    pub(crate) fn suite(&self) -> Suite {
         self.suite
     }
 
     /// All packages whose name starts so.
-    pub(super) fn packages(&self, prefix: &str) -> Result<Vec<String>, String> {
+    pub(crate) fn packages(&self, prefix: &str) -> Result<Vec<String>, String> {
         let mut names = self.command("apt-cache");
         names.args(["pkgnames", prefix]);
         Ok(tool::output(names)?.lines().map(str::to_owned).collect())
     }
 
     /// Downloads packages and unpacks them, without installing anything.
-    pub(super) fn unpack(&self, packages: &[String], into: &Path) -> Result<(), String> {
+    pub(crate) fn unpack(&self, packages: &[String], into: &Path) -> Result<(), String> {
         let downloads = tempfile::tempdir_in(&self.folder).map_err(|error| error.to_string())?;
         let mut download = self.command("apt-get");
         download.current_dir(downloads.path()).args(["download", "-qq"]).args(packages);

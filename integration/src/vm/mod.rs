@@ -4,6 +4,7 @@
 //! runs it, and [`matrix`] puts the scenario suite through all ways to see connections. Nothing but QEMU without
 //! hardware virtualization is asked of the host, so this works inside containers and other virtual machines.
 
+pub(crate) mod apt;
 pub mod arch;
 pub mod boot;
 pub mod guest;
@@ -12,7 +13,6 @@ pub mod kept;
 pub mod kernels;
 pub mod matrix;
 
-mod apt;
 mod mirror;
 mod modules;
 mod slot;

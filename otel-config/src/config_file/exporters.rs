@@ -124,7 +124,7 @@ impl<'a> Translation<'a> {
         let why = match problem {
             Problem::Setting { why, .. } => why.clone(),
             Problem::UnknownKey { .. } | Problem::Item { .. } => NOT_HERE.to_owned(),
-            Problem::NoName { .. } | Problem::UnknownSink { .. } => problem.to_string(),
+            Problem::NoName { .. } | Problem::UnknownSink { .. } | Problem::Policy(_) => problem.to_string(),
         };
         let why = self.exporter.in_words_of_the_file(&self.without_references(why));
         let node = self.position(problem).and_then(|position| self.nodes.get(position));
@@ -143,7 +143,7 @@ impl<'a> Translation<'a> {
             Problem::Setting { setting, .. } => setting,
             Problem::UnknownKey { key, .. } => key,
             Problem::Item { item, .. } => return item.checked_sub(1),
-            Problem::NoName { .. } | Problem::UnknownSink { .. } => return None,
+            Problem::NoName { .. } | Problem::UnknownSink { .. } | Problem::Policy(_) => return None,
         };
         self.spec.items.iter().position(|item| shown(&item.key) == *key)
     }

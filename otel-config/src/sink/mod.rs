@@ -3,17 +3,29 @@
 //! A new sink is one file here, one arm of [`SinkKind`] and one entry in `SINKS`.
 
 pub(crate) mod delivery;
+pub(crate) mod file;
 pub(crate) mod headers;
+pub(crate) mod newrelic;
 pub(crate) mod otlp;
+pub(crate) mod prometheus;
 pub(crate) mod stdout;
 pub(crate) mod tls;
 
+use std::ops::Range;
+
 use self::{
     delivery::{Delivery, EventKinds},
-    otlp::OtlpConfig,
+    file::FileConfig,
+    newrelic::NewRelicConfig,
+    otlp::{HistogramForm, OtlpConfig},
+    prometheus::PrometheusConfig,
     stdout::StdoutConfig,
 };
-use crate::{ConfigError, Problem, Sources, Spec, error::shown};
+use crate::{
+    ConfigError, Problem, Sources, Spec,
+    error::shown,
+    spec::{self, Key},
+};
 
 /// Settings of one sink.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,16 +48,42 @@ pub enum SinkKind {
     Stdout(StdoutConfig),
     /// OTLP over gRPC or HTTP.
     Otlp(OtlpConfig),
+    /// New Relic's Event API.
+    NewRelic(NewRelicConfig),
+    /// Prometheus remote write, or a page for scraping.
+    Prometheus(PrometheusConfig),
+    /// JSON lines in a file.
+    File(FileConfig),
 }
 
 /// Reads the settings of one kind of sink.
 type Read = fn(&Spec, &Sources<'_>) -> Result<SinkKind, Problem>;
 
 /// Every sink by the name used in `--sink`, in the order that errors list them.
-const SINKS: [(&str, Read); 2] = [
+const SINKS: [(&str, Read); 5] = [
+    ("file", |spec, _| FileConfig::from_spec(spec).map(SinkKind::File)),
+    ("newrelic", |spec, sources| NewRelicConfig::from_spec(spec, sources).map(SinkKind::NewRelic)),
     ("otlp", |spec, sources| OtlpConfig::from_spec(spec, sources).map(SinkKind::Otlp)),
+    ("prometheus", |spec, sources| PrometheusConfig::from_spec(spec, sources).map(SinkKind::Prometheus)),
     ("stdout", |spec, _| StdoutConfig::from_spec(spec).map(SinkKind::Stdout)),
 ];
+
+/// The byte ranges of the secrets that are written out in the text of one `--sink`, right or wrong, so that they can be
+/// hidden wherever that text shows.
+pub fn secrets_in(text: &str) -> Vec<Range<usize>> {
+    /// Names of secrets wherever they exist, for a sink that does not.
+    const COMMON: &[Key] = &[Key::secret("header.NAME"), Key::secret("password"), Key::secret("bearer")];
+    spec::secrets::find(text, |name| {
+        let own = match name {
+            "file" => file::KEYS,
+            "newrelic" => newrelic::KEYS,
+            "otlp" => otlp::KEYS,
+            "stdout" => stdout::KEYS,
+            _ => COMMON,
+        };
+        [own, delivery::EVENT_KEYS, delivery::KEYS].concat()
+    })
+}
 
 impl SinkConfig {
     /// Reads one `--sink` text: see [`Spec`] for the grammar.
@@ -75,7 +113,20 @@ impl SinkKind {
     /// The events that it takes when nobody says otherwise.
     pub const fn events(&self) -> EventKinds {
         match self {
-            Self::Stdout(_) | Self::Otlp(_) => EventKinds::DEFAULT,
+            Self::Stdout(_) | Self::Otlp(_) | Self::File(_) => EventKinds::DEFAULT,
+            Self::Prometheus(_) => EventKinds::NONE,
+            // Its users look at what happens now, and a connection may live for days.
+            Self::NewRelic(_) => EventKinds::ALL,
+        }
+    }
+
+    /// Whether it sends histograms with exponential buckets, which are measured only where somebody wants them.
+    pub const fn wants_exponential(&self) -> bool {
+        match self {
+            Self::Stdout(_) | Self::File(_) | Self::NewRelic(_) | Self::Prometheus(_) => false,
+            Self::Otlp(config) => {
+                config.metrics.is_some() && matches!(config.histogram, HistogramForm::Exponential)
+            }
         }
     }
 }
@@ -103,7 +154,10 @@ mod tests {
     #[test]
     fn unknown_sinks_name_the_valid_ones() {
         let line = Outside::default().refusal("otlpp,header.x=hunter2");
-        assert_eq!(line, "--sink otlpp: unknown sink `otlpp`; valid sinks: otlp, stdout");
+        assert_eq!(
+            line,
+            "--sink otlpp: unknown sink `otlpp`; valid sinks: file, newrelic, otlp, prometheus, stdout"
+        );
         assert!(Outside::default().refusal("OTLP").contains("unknown sink `OTLP`"));
     }
 
@@ -115,7 +169,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_safe_and_errors_are_one_line(
-            text in "(otlp|stdout)(,(endpoint|header\\.a|timeout|protocol|ca|signals|insecure|x)=(http://|.|\n|@|:){0,12}){0,4}"
+            text in "(otlp|stdout|newrelic|prometheus|file)(,(account|path|key|endpoint|listen|username|password|bearer|header\\.a|timeout|protocol|ca|signals|insecure|x)=(http://|.|\n|@|:){0,12}){0,4}"
         ) {
             if let Err(error) = Outside::default().sink(&text) {
                 prop_assert_eq!(error.to_string().lines().count(), 1);

@@ -3,7 +3,7 @@
 use super::delivery;
 use crate::{Problem, Spec, decode::choose, spec::Key};
 
-const KEYS: &[Key] = &[Key::plain("format")];
+pub(super) const KEYS: &[Key] = &[Key::plain("format")];
 
 /// Settings of the `stdout` sink.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

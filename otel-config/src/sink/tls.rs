@@ -23,7 +23,6 @@ impl fmt::Debug for Identity {
 }
 
 /// The trusted certificates and the client's identity of a sink's own keys: `ca`, `cert`, `key`.
-#[expect(dead_code, reason = "sinks without variables use it")]
 pub(super) fn from_keys(
     spec: &Spec,
     sources: &Sources<'_>,

@@ -73,6 +73,7 @@ pub struct Aggregator {
     /// Have had their last points. `None`: their Resources are no longer what they were.
     ending: Vec<(Option<GroupKey>, GroupHandle)>,
     overflowed: u64,
+    exponential: bool,
 }
 
 impl Aggregator {
@@ -87,7 +88,15 @@ impl Aggregator {
             renewed_unix_nanos: FxHashMap::default(),
             ending: Vec::new(),
             overflowed: 0,
+            exponential: false,
         }
+    }
+
+    /// Measurements go into exponential buckets too, if `exponential`: for sinks that send those.
+    #[must_use]
+    pub fn with_exponential(mut self, exponential: bool) -> Self {
+        self.exponential = exponential;
+        self
     }
 
     /// Whether each process has metrics of its own.
@@ -211,7 +220,8 @@ impl Aggregator {
     fn begin(&mut self, key: GroupKey, resource: Resource, make: impl Fn(Group) -> Group) -> GroupHandle {
         let renewed = self.renewed_unix_nanos.iter().find(|(workload, _)| key.is_of(workload));
         let since = renewed.map_or(self.since_unix_nanos, |(_, since)| *since);
-        let group = Group::new(Arc::new(resource), since, self.limits.cardinality);
+        let group =
+            Group::new(Arc::new(resource), since, self.limits.cardinality).with_exponential(self.exponential);
         let group = Rc::new(RefCell::new(make(group)));
         self.groups.insert(key, Rc::clone(&group));
         group

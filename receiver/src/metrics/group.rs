@@ -75,6 +75,8 @@ pub struct Group {
     idle_since_unix_nanos: u64,
     overflowed: u64,
     overflow_only: bool,
+    /// Histograms have exponential buckets too.
+    exponential: bool,
     /// Its Resource has changed: another group goes on.
     retired: bool,
 }
@@ -95,6 +97,7 @@ impl Group {
             idle_since_unix_nanos: since_unix_nanos,
             overflowed: 0,
             overflow_only: false,
+            exponential: false,
             retired: false,
         }
     }
@@ -113,6 +116,13 @@ impl Group {
     #[must_use]
     pub fn overflow_only(mut self) -> Self {
         self.overflow_only = true;
+        self
+    }
+
+    /// A group whose histograms have exponential buckets too, if `exponential`.
+    #[must_use]
+    pub fn with_exponential(mut self, exponential: bool) -> Self {
+        self.exponential = exponential;
         self
     }
 
@@ -156,12 +166,7 @@ impl Group {
             return;
         };
         if let Some(Series { value: PointValue::Histogram(histogram), .. }) = self.series.get_mut(id.0) {
-            histogram.count += 1;
-            histogram.sum += measured;
-            histogram.min = histogram.min.min(measured);
-            histogram.max = histogram.max.max(measured);
-            let bucket = bounds.partition_point(|bound| *bound < measured);
-            histogram.buckets[bucket] += 1;
+            histogram.record(bounds, measured);
         }
     }
 
@@ -229,13 +234,9 @@ impl Group {
 
     fn begin(&mut self, key: Key, instrument: Instrument, attributes: AttributeSet) -> SeriesId {
         let value = match instrument.descriptor().instrument {
-            model::Instrument::Histogram { bounds } => PointValue::Histogram(Histogram {
-                count: 0,
-                sum: 0.0,
-                min: f64::INFINITY,
-                max: f64::NEG_INFINITY,
-                buckets: vec![0; bounds.len() + 1],
-            }),
+            model::Instrument::Histogram { bounds } => {
+                PointValue::Histogram(Histogram::new(bounds, self.exponential))
+            }
             model::Instrument::Counter | model::Instrument::UpDownCounter => PointValue::Sum(0),
         };
         let id = SeriesId(self.series.len());
@@ -317,8 +318,26 @@ mod tests {
         assert_eq!(batch.metrics[0].points[0].start_unix_nanos, 100);
         let rtt = batch.metrics.iter().find(|metric| metric.descriptor.name == "convis.tcp.rtt").unwrap();
         let PointValue::Histogram(histogram) = &rtt.points[0].value else { panic!("not a histogram") };
+        assert_eq!(histogram.exponential, None);
         assert_eq!((histogram.count, histogram.buckets[0], histogram.buckets.last()), (2, 1, Some(&1)));
         assert!((histogram.sum - 11.000_05).abs() < 1e-9 && histogram.max > 10.9);
+    }
+
+    /// Scenario: a sink wants exponential buckets.
+    /// Guarantees: histograms have them beside the others, with the same measurements.
+    #[test]
+    fn exponential_buckets_are_there_when_wanted() {
+        let mut group = group().with_exponential(true);
+        for seconds in [0.5, 0.000_05, 11.0] {
+            group.record(Instrument::Rtt, &OF, seconds);
+        }
+        let batch = group.collect(200).unwrap();
+        let PointValue::Histogram(histogram) = &batch.metrics[0].points[0].value else {
+            panic!("not a histogram")
+        };
+        let exponential = histogram.exponential.as_ref().unwrap();
+        assert_eq!((histogram.count, exponential.count(), exponential.zero_count()), (3, 3, 0));
+        assert_eq!(exponential.scale(), 3);
     }
 
     /// Scenario: a series that begins after a collection.

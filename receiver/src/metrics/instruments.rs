@@ -13,6 +13,8 @@ pub enum Instrument {
     Closed,
     /// Attempts failed, by error.
     Failed,
+    /// Connections and attempts that break what is expected of their owners.
+    Unexpected,
     /// Connections open now.
     Active,
     /// Life of connections.
@@ -94,6 +96,12 @@ static DESCRIPTORS: [Descriptor; Instrument::COUNT] = [
         "Attempts that ended without being established.",
     ),
     describe(
+        "convis.tcp.connection.unexpected",
+        "{connection}",
+        COUNTER,
+        "Connections and attempts that are not expected of their owners.",
+    ),
+    describe(
         "convis.tcp.connection.active",
         "{connection}",
         model::Instrument::UpDownCounter,
@@ -123,13 +131,14 @@ static DESCRIPTORS: [Descriptor; Instrument::COUNT] = [
 
 impl Instrument {
     /// Number of instruments.
-    pub const COUNT: usize = 10;
+    pub const COUNT: usize = 11;
     /// All, in the order in which they are exported.
     pub const ALL: [Self; Self::COUNT] = [
         Self::Io,
         Self::Opened,
         Self::Closed,
         Self::Failed,
+        Self::Unexpected,
         Self::Active,
         Self::Duration,
         Self::Handshake,
@@ -153,6 +162,7 @@ mod tests {
     #[test]
     fn descriptors_are_in_order() {
         assert_eq!(Instrument::Io.descriptor().name, "convis.tcp.connection.io");
+        assert_eq!(Instrument::Unexpected.descriptor().name, "convis.tcp.connection.unexpected");
         assert_eq!(Instrument::Active.descriptor().name, "convis.tcp.connection.active");
         assert_eq!(Instrument::ProcessIo.descriptor().name, "process.network.io");
         for (index, instrument) in Instrument::ALL.into_iter().enumerate() {

@@ -1,7 +1,7 @@
 //! SIGHUP: the settings are read again, and the sinks become those that they name.
 //!
 //! Everything new is built before anything old is touched: what is wrong is said, and nothing changes. Between two events
-//! the capture goes over to the new sinks; a sink whose settings are the same stays, with its queue; one that is gone
+//! the capture goes over to the new sinks and filters; a sink whose settings are the same stays, with its queue; one that is gone
 //! sends what it holds in the background. What was counted stays in the counters.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,8 +36,10 @@ struct Changes {
 }
 
 impl Reload {
-    /// Reads the settings and goes over to them, or says why not.
+    /// Has files opened again, which may have been moved away; then reads the settings and goes over to them, or says why
+    /// not.
     pub(super) fn run(&mut self, capture: &mut Capture, runners: &mut Runners) {
+        self.running.shared.reopen.ask();
         match self.go_over(capture, runners) {
             Ok(Changes { started, gone, same }) => {
                 say::line(&format!("reloaded: sinks: {started} started, {gone} stopped, {same} unchanged"));
@@ -59,6 +61,7 @@ impl Reload {
         let changes = Changes { started: sinks.len() - same, gone: capture.sinks.len() - same, same };
         capture.status.watch(sinks.iter().flat_map(Sink::stats));
         capture.sinks = sinks;
+        capture.tracker.set_policy(new.policy.clone(), self.running.shared.seed);
         if let Err(error) = self.follow_with_telemetry(&new.sinks, capture) {
             say::line(&format!("warning: convis's own metrics go where they went: {error}"));
         }

@@ -27,6 +27,7 @@ pub(super) fn tracker(
     describer: Describer,
     listener: Option<&TcpListener>,
     attached_unix_nanos: u64,
+    exponential: bool,
 ) -> Result<Tracker, Fatal> {
     let mut processes = ProcessTable::new(PROC);
     processes.scan().map_err(|error| Fatal::Internal(format!("cannot read /proc: {error}")))?;
@@ -35,7 +36,8 @@ pub(super) fn tracker(
         cardinality: CARDINALITY,
         series_ttl: options.series_ttl,
     };
-    let metrics = Aggregator::new(options.metric_resource, limits, attached_unix_nanos);
+    let metrics =
+        Aggregator::new(options.metric_resource, limits, attached_unix_nanos).with_exponential(exponential);
     let own_listener = match listener.map(TcpListener::local_addr) {
         Some(Ok(address)) if !options.include_self => {
             let network_namespace = network_namespace(&Path::new(PROC).join("self/ns/net"))

@@ -7,6 +7,10 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::fatal::Fatal;
 
+fn listen(kind: SignalKind) -> Result<Signal, Fatal> {
+    signal(kind).map_err(|error| Fatal::Internal(format!("cannot wait for signals: {error}")))
+}
+
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wish {
@@ -27,8 +31,6 @@ pub(super) struct Stops {
 impl Stops {
     /// Listens from here on.
     pub(super) fn new(duration: Option<Duration>) -> Result<Self, Fatal> {
-        let listen =
-            |kind| signal(kind).map_err(|error| Fatal::Internal(format!("cannot wait for signals: {error}")));
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,

@@ -9,6 +9,7 @@ use convis_exporters::model::{Connection, PeerNetwork, Role};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
+use super::fate::Fate;
 use super::holder::Holder;
 use super::series::Counted;
 use crate::nat::Translated;
@@ -33,6 +34,9 @@ pub(super) struct End {
     pub(super) waiting: Cell<u32>,
     /// The pass over the waiting in which one of it was left waiting.
     pub(super) held_in: Cell<u32>,
+    /// Not decided before the first of it is let go.
+    pub(super) fate: Cell<Option<Fate>>,
+    pub(super) unexpected_counted: Cell<bool>,
     /// When it was established or accepted, and when it ended, by the kernel's clock.
     began_ns: u64,
     ended_ns: Cell<u64>,
@@ -58,6 +62,8 @@ impl End {
             counted: RefCell::default(),
             waiting: Cell::default(),
             held_in: Cell::default(),
+            fate: Cell::default(),
+            unexpected_counted: Cell::default(),
             began_ns,
             ended_ns: Cell::new(u64::MAX),
             peer: RefCell::default(),

@@ -4,20 +4,25 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use convis_ebpf::wire::{self, Conn, flag, role};
-use convis_exporters::model::{Attribution, Connection, Role};
+use convis_exporters::model::{Attribution, Connection, PeerNetwork, Role};
+use convis_otel_config::policy::Networks;
 
 /// What stays the same on all events of an end.
-pub(super) fn connection(conn: &Conn, attribution: Attribution) -> Connection {
+pub(super) fn connection(conn: &Conn, attribution: Attribution, networks: &Networks) -> Connection {
+    let peer = SocketAddr::new(address(conn.family, conn.peer), u16::from_be(conn.peer_port_be));
     Connection {
         id: conn.id,
         role: role_of(conn),
         local: SocketAddr::new(address(conn.family, conn.local), u16::from_be(conn.local_port_be)),
-        peer: SocketAddr::new(address(conn.family, conn.peer), u16::from_be(conn.peer_port_be)),
+        peer,
+        peer_network: PeerNetwork::among(networks, peer.ip()),
         network_namespace: conn.netns,
         attribution,
         preexisting: conn.flags & flag::PREEXISTING != 0,
         never_accepted: false,
         kernel_owned: conn.flags & flag::KERNEL != 0,
+        unexpected: false,
+        sampling_weight: 1,
     }
 }
 

@@ -5,12 +5,14 @@
 
 mod ends;
 mod facts;
+mod fate;
 mod holder;
 mod listeners;
 mod live;
 mod lost;
 mod outbox;
 mod places;
+mod sampler;
 mod series;
 mod translator;
 
@@ -19,6 +21,7 @@ use std::time::Duration;
 use convis_ebpf::record::Record;
 use convis_ebpf::wire::{self, Conn, flag, role};
 use convis_exporters::model::{Attribution, Closer, Connection, Detail, Event};
+use convis_otel_config::policy::Policy;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::clock::Clock;
@@ -29,13 +32,15 @@ use crate::metrics::{Aggregator, GroupHandle};
 use crate::own::OwnListener;
 use crate::totals;
 use ends::{End, Ends};
-use facts::{attribution, connection, span};
+use facts::{attribution, span};
 use holder::Holder;
 use listeners::Listeners;
 use live::{Live, Walk};
 use lost::Lost;
 use outbox::{Counts, Now, Outbox};
+use sampler::Sampler;
 
+pub use fate::LeftOut;
 pub use live::{Doubts, Purpose};
 pub use translator::Translator;
 
@@ -61,10 +66,14 @@ pub struct Tracker {
     swept_open: FxHashSet<u64>,
     /// Ends left out because the other end is convis's own listener.
     pub own_ends: u64,
+    /// Events left out by policy.
+    pub left_out: LeftOut,
     /// Connections whose end was missed.
     pub missed_ends: u64,
     /// Through address translation.
     pub translator: Translator,
+    policy: Policy,
+    sampler: Sampler,
     describer: Describer,
     own_listener: Option<OwnListener>,
     live: FxHashMap<u64, Live>,
@@ -112,7 +121,10 @@ impl Tracker {
             delivered: Delivered::default(),
             swept_open: FxHashSet::default(),
             own_ends: 0,
+            left_out: LeftOut::default(),
             missed_ends: 0,
+            policy: Policy::default(),
+            sampler: Sampler::default(),
             out: Outbox::new(&describer.host),
             describer,
             own_listener,
@@ -124,6 +136,13 @@ impl Tracker {
             unopened: FxHashMap::default(),
             lost: Lost::default(),
         }
+    }
+
+    /// What connections that begin from now on are told by. Those that are known already keep what was decided of them.
+    /// `seed` decides which connections are told of those that are sampled.
+    pub fn set_policy(&mut self, policy: Policy, seed: u64) {
+        self.policy = policy;
+        self.sampler = Sampler::new(seed);
     }
 
     /// Connections open now.
@@ -292,7 +311,7 @@ impl Tracker {
         let Some(error) = totals::connect_error(&ended.totals, u16::from_be(conn.local_port_be)) else {
             return;
         };
-        let end = End::new(connection(conn, attribution(conn)), self.holder(conn, now), conn.start_ns);
+        let end = End::new(self.connection(conn, attribution(conn)), self.holder(conn, now), conn.start_ns);
         let detail = Detail::Failed { error, duration: span(conn.start_ns, ended.time_ns) };
         self.emit(&end, Counts::Failure, Some((ended.time_ns, detail)), now);
     }
@@ -345,7 +364,7 @@ impl Tracker {
         let heir = if is_child { self.listeners.owner_of(conn) } else { None };
         let attribution = if heir.is_some() { Attribution::Inherited } else { Attribution::Unknown };
         let holder = heir.unwrap_or_else(|| self.nobody());
-        let mut connection = connection(conn, attribution);
+        let mut connection = self.connection(conn, attribution);
         connection.role = connection.role.or_else(|| self.listeners.role_of(conn, &ended.totals));
         connection.never_accepted = is_child && !totals::was_closed_here(&ended.totals);
         if self.is_own(&connection) {
@@ -366,13 +385,17 @@ impl Tracker {
 
     /// An end that nothing was told or counted of yet.
     fn begin(&mut self, conn: &Conn, now: Now) -> Live {
-        let connection = connection(conn, attribution(conn));
+        let connection = self.connection(conn, attribution(conn));
         let left_out = self.is_own(&connection);
         let end = End::new(connection, self.holder(conn, now), conn.established_ns);
         if !left_out {
             self.ends.add(&end);
         }
         Live::new(end, conn.established_ns, left_out, self.walk.number)
+    }
+
+    fn connection(&self, conn: &Conn, attribution: Attribution) -> Connection {
+        facts::connection(conn, attribution, &self.policy.networks)
     }
 
     fn holder(&mut self, conn: &Conn, now: Now) -> Holder {

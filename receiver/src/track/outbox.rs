@@ -12,9 +12,11 @@ use convis_exporters::model::{Detail, Event, Resource, Role};
 
 use super::Tracker;
 use super::ends::End;
+use super::fate::Fate;
 use super::series::{self, Open};
 use crate::clock::Clock;
 use crate::identity::Host;
+use crate::metrics::PeerService;
 
 /// How long an event waits for the other end's record: longer than a drain and an accept that is not held up.
 const PEER_PATIENCE_NS: u64 = 250_000_000;
@@ -231,13 +233,21 @@ impl Tracker {
     }
 
     fn release(&mut self, item: Item) {
-        self.count(&item);
+        let identity = item.end.holder.identity(&self.describer);
+        let resource = identity.map_or_else(|| Arc::clone(&self.out.nobody), |identity| identity.resource);
+        let fate = self.fate(&item.end, &resource, item.counts);
+        if fate != Fate::Filtered {
+            self.count(&item);
+            self.count_unexpected(&item.end);
+        }
         let Item { end, event: Some((time_ns, detail)), since, .. } = item else {
             return;
         };
+        if fate != Fate::Told {
+            self.left_out.count(fate, detail.name());
+            return;
+        }
         let connection = end.connection.get();
-        let identity = end.holder.identity(&self.describer);
-        let resource = identity.map_or_else(|| Arc::clone(&self.out.nobody), |identity| identity.resource);
         let peer = end.peer().and_then(|peer| peer.holder.identity(&self.describer));
         let time_unix_nanos = since.clock.unix_nanos(time_ns);
         self.out.unnamed += u64::from(end.holder.workload.is_unnamed());
@@ -279,10 +289,15 @@ impl Tracker {
         }
     }
 
+    /// The service at the other end, if that is known.
+    pub(super) fn peer_service(&self, end: &End) -> Option<Rc<PeerService>> {
+        end.peer().and_then(|peer| peer.holder.identity(&self.describer)?.service)
+    }
+
     /// Begins to count an end.
     fn open(&mut self, end: &End, role: Role) -> Open {
         let per_process = self.metrics.is_per_process() && end.holder.process.is_some();
-        let peer = end.peer().and_then(|peer| peer.holder.identity(&self.describer)?.service);
+        let peer = self.peer_service(end);
         let group = self.group(&end.holder);
         let of = series::dimensions(&mut group.borrow_mut(), &end.connection.get(), role, peer);
         Open::begin(group, of, per_process)

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use convis_exporters::model::{CloseReason, ConnectError, Connection, PeerNetwork, Role, Totals};
+use convis_exporters::model::{CloseReason, ConnectError, Connection, Role, Totals};
 
 use crate::metrics::{Dimensions, Extra, Group, GroupHandle, Instrument, PeerService, SeriesId};
 
@@ -137,7 +137,7 @@ pub(super) fn dimensions(
         v6: connection.local.is_ipv6(),
         role,
         port: group.server_port(role, server.port()),
-        network: PeerNetwork::of(connection.peer.ip()),
+        network: connection.peer_network,
         peer,
     }
 }

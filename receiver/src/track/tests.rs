@@ -1,5 +1,6 @@
 mod listeners;
 mod live;
+mod policy;
 mod renewed;
 mod waiting;
 

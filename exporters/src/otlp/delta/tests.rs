@@ -7,7 +7,7 @@ fn sum(number: i64) -> PointValue {
 
 /// Sends one point in a batch of its own; returns start and value.
 fn send(delta: &mut Delta, point: &Point, time: u64, acknowledged: bool) -> Option<(u64, PointValue)> {
-    delta.begin(time);
+    delta.begin(time, false);
     let descriptor = if matches!(point.value, PointValue::Histogram(_)) { &DURATION } else { &IO };
     let sent = delta.since_last(&process("curl", 1), descriptor, point, time);
     let sent = sent.map(|(start, value)| (start, value.into_owned()));
@@ -60,9 +60,31 @@ fn ended_series_are_forgotten() {
 
     let _ = send(&mut delta, &point("receive", 10, sum(5)), 40, true);
     let _ = send(&mut delta, &point("transmit", 10, sum(5)), 50, false);
-    delta.begin(60);
+    delta.begin(60, false);
     assert_eq!(delta.series.len(), 1);
     delta.settled(true);
-    delta.begin(70);
+    delta.begin(70, false);
     assert!(delta.series.is_empty());
+}
+
+/// Scenario: remains of a collection, with the last point of a series that ended, are sent before the newest collection.
+/// Guarantees: series that the remains do not hold are not taken for ended: they go on from their last value.
+#[test]
+fn remains_end_no_other_series() {
+    let mut delta = Delta::default();
+    let (living, ended) = (point("receive", 10, sum(5)), point("transmit", 10, sum(7)));
+    delta.begin(20, false);
+    for point in [&living, &ended] {
+        let _ = delta.since_last(&process("curl", 1), &IO, point, 20);
+    }
+    delta.settled(true);
+    for (time, value, expected) in [(30, sum(8), Some((20, sum(1)))), (40, PointValue::NoRecordedValue, None)]
+    {
+        delta.begin(time, true);
+        let last = point("transmit", 10, value);
+        let sent = delta.since_last(&process("curl", 1), &IO, &last, time);
+        assert_eq!(sent.map(|(start, value)| (start, value.into_owned())), expected);
+        delta.settled(true);
+    }
+    assert_eq!(send(&mut delta, &point("receive", 10, sum(9)), 50, true), Some((20, sum(4))));
 }

@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
+use convis_otel_config::{HistogramForm, Temporality};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use prost::Message as _;
 
@@ -9,6 +11,8 @@ use crate::batch::Slice;
 use crate::model::{Event, EventBatch, MetricBatch, Resource, Role, SCOPE_VERSION};
 use crate::otlp::delta::Delta;
 use crate::otlp::encode_metrics::encode;
+use crate::otlp::exporter::{Kind as _, Metrics};
+use crate::otlp::transport::Format;
 use crate::otlp::{encode_logs, encode_metrics};
 use crate::testing::{assert_golden, samples};
 
@@ -18,6 +22,12 @@ fn decoded(slices: &[Slice<EventBatch>]) -> ExportLogsServiceRequest {
     // Canonical bytes: no field is doubled, out of order, unknown or longer than need be.
     assert_eq!(request.encode_to_vec(), bytes);
     request
+}
+
+/// As [`assert_golden_json`], for JSON as it is sent.
+pub(super) fn assert_golden_text(name: &str, json: &str) {
+    let version = format!(r#""version":"{SCOPE_VERSION}""#);
+    assert_golden(name, &(json.replace(&version, r#""version":"VERSION""#) + "\n"));
 }
 
 /// Compares OTLP/JSON with a file that is the same for every version of convis.
@@ -50,12 +60,14 @@ fn parts_hold_every_record_once() {
     let metrics = samples::metrics();
     let all = events.events.len();
     for cut in 0..=all {
-        let parts = [(0, cut), (cut, all)].map(|(from, to)| Slice { batch: Arc::clone(&events), from, to });
+        let parts =
+            [(0, cut), (cut, all)].map(|(from, to)| Slice { from, to, ..Slice::whole(Arc::clone(&events)) });
         let requests = parts.map(|part| decoded(&[part]));
         assert_eq!(requests.iter().map(log_records).sum::<usize>(), all);
     }
     for cut in 0..=6 {
-        let parts = [(0, cut), (cut, 6)].map(|(from, to)| Slice { batch: Arc::clone(&metrics), from, to });
+        let parts =
+            [(0, cut), (cut, 6)].map(|(from, to)| Slice { from, to, ..Slice::whole(Arc::clone(&metrics)) });
         let points = parts.map(|part| points(&encode_metrics(&[part])));
         assert_eq!(points, [cut, 6 - cut]);
     }
@@ -73,12 +85,15 @@ fn points(request: &ExportMetricsServiceRequest) -> usize {
         assert!(!scope.metrics.is_empty());
         &scope.metrics
     });
-    let counts = metrics.map(|metric| match metric.data.as_ref().unwrap() {
+    metrics.map(points_of).inspect(|count| assert!(*count > 0)).sum()
+}
+
+pub(super) fn points_of(metric: &Metric) -> usize {
+    match metric.data.as_ref().unwrap() {
         Data::Sum(sum) => sum.data_points.len(),
         Data::Histogram(histogram) => histogram.data_points.len(),
         other => panic!("{other:?}"),
-    });
-    counts.inspect(|count| assert!(*count > 0)).sum()
+    }
 }
 
 /// Scenario: delta is preferred; a batch is sent, acknowledged, and comes again unchanged.
@@ -88,28 +103,48 @@ fn delta_leaves_up_down_counters_alone() {
     let mut delta = Delta::default();
     let batch = samples::metrics();
     let later = Arc::new(MetricBatch { time_unix_nanos: samples::TIME + 1, ..MetricBatch::clone(&batch) });
-    delta.begin(batch.time_unix_nanos);
-    let first = encode(&[Slice::whole(batch)], Some(&mut delta));
+    delta.begin(batch.time_unix_nanos, false);
+    let first = encode(&[Slice::whole(batch)], HistogramForm::Explicit, Some(&mut delta));
     delta.settled(true);
-    delta.begin(later.time_unix_nanos);
-    let second = encode(&[Slice::whole(later)], Some(&mut delta));
-    let temporalities = |request: &ExportMetricsServiceRequest| -> Vec<_> {
-        let scopes = request.resource_metrics.iter().flat_map(|of| &of.scope_metrics);
-        let metrics = scopes.flat_map(|scope| &scope.metrics);
-        metrics
-            .map(|metric| match metric.data.as_ref().unwrap() {
-                Data::Sum(sum) => (metric.name.clone(), sum.aggregation_temporality),
-                Data::Histogram(histogram) => (metric.name.clone(), histogram.aggregation_temporality),
-                other => panic!("{other:?}"),
-            })
-            .collect()
-    };
+    delta.begin(later.time_unix_nanos, false);
+    let second = encode(&[Slice::whole(later)], HistogramForm::Explicit, Some(&mut delta));
     let [delta, cumulative] = [1, 2];
     let io = ("convis.tcp.connection.io".to_owned(), delta);
     let active = ("convis.tcp.connection.active".to_owned(), cumulative);
     let duration = ("convis.tcp.connection.duration".to_owned(), delta);
     assert_eq!(temporalities(&first), [io.clone(), active.clone(), duration, io]);
     assert_eq!(temporalities(&second), [active]);
+}
+
+/// Scenario: each preference, with a counter, an up-down counter and a histogram, all measured as things happen.
+/// Guarantees: low memory is delta here; the up-down counter is cumulative in every case.
+#[test]
+fn preferences_decide_the_temporality() {
+    let [delta, cumulative] = [1, 2];
+    let table = [
+        (Temporality::Cumulative, [cumulative; 4]),
+        (Temporality::Delta, [delta, cumulative, delta, delta]),
+        (Temporality::LowMemory, [delta, cumulative, delta, delta]),
+    ];
+    for (temporality, expected) in table {
+        let mut kind = Metrics::new(temporality, HistogramForm::Explicit);
+        let bytes = kind.encode(&[Slice::whole(samples::metrics())], Format::Protobuf);
+        let request = ExportMetricsServiceRequest::decode(bytes.as_slice()).unwrap();
+        let told: Vec<_> = temporalities(&request).into_iter().map(|(_, told)| told).collect();
+        assert_eq!(told, expected, "{temporality:?}");
+    }
+}
+
+fn temporalities(request: &ExportMetricsServiceRequest) -> Vec<(String, i32)> {
+    let scopes = request.resource_metrics.iter().flat_map(|of| &of.scope_metrics);
+    let metrics = scopes.flat_map(|scope| &scope.metrics);
+    metrics
+        .map(|metric| match metric.data.as_ref().unwrap() {
+            Data::Sum(sum) => (metric.name.clone(), sum.aggregation_temporality),
+            Data::Histogram(histogram) => (metric.name.clone(), histogram.aggregation_temporality),
+            other => panic!("{other:?}"),
+        })
+        .collect()
 }
 
 fn with_resource(resource: Resource, events: usize) -> Slice<EventBatch> {

@@ -71,18 +71,28 @@ async fn codes_mean_what_the_specification_says() {
 #[tokio::test]
 async fn requests_arrive_whole() {
     let (receiver, endpoint) = Receiver::start(vec![Answer::Partial(2, "too old")]).await;
-    for (compression, refused) in [(Compression::None, 2), (Compression::Gzip, 0)] {
+    for (compression, refused) in [(Compression::None, 2), (Compression::Gzip, 0), (Compression::Zstd, 0)] {
         let mut exporter = logs(&OtlpSignal { compression, ..to(&endpoint) }).unwrap();
         let Outcome::Sent { rejected, .. } = send(&mut exporter).await else { panic!() };
         assert_eq!(rejected, refused);
     }
     let asked = receiver.asked();
-    assert_eq!(asked[0].1, asked[1].1);
+    assert_eq!((&asked[0].1, &asked[0].1), (&asked[1].1, &asked[2].1));
     assert_eq!(asked[0].1.resource_logs.len(), 3);
     for (metadata, _) in &asked {
         assert_eq!(metadata.get("api-key").unwrap(), PASSWORD);
         assert!(metadata.get("user-agent").unwrap().to_str().unwrap().starts_with("convis/"));
     }
+}
+
+/// Scenario: a receiver takes a request and answers with more than may be read.
+/// Guarantees: the request is neither retried nor sent again in parts, which would deliver it twice.
+#[tokio::test]
+async fn an_answer_that_is_too_large_is_not_a_request_that_is() {
+    let words = "x".repeat(5 << 20).leak();
+    let (_receiver, endpoint) = Receiver::start(vec![Answer::Partial(0, words)]).await;
+    let outcome = send(&mut logs(&to(&endpoint)).unwrap()).await;
+    assert_eq!(brief(&outcome), ("drop", Some(ErrorType::InvalidResponse), None), "{outcome:?}");
 }
 
 /// Scenario: an attempt hangs and is given up.

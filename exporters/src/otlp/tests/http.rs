@@ -1,6 +1,6 @@
 use std::io::Read as _;
 
-use convis_otel_config::{Compression, Protocol};
+use convis_otel_config::{Compression, OtlpSignal, Protocol};
 use opentelemetry_proto::tonic::collector::logs::v1::{
     ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse,
 };
@@ -8,12 +8,13 @@ use prost::Message as _;
 
 use super::{PASSWORD, brief, header, send};
 use crate::accounting::ErrorType;
-use crate::otlp::logs;
+use crate::batch::Slice;
+use crate::otlp::{encode_logs, logs};
 use crate::outcome::Outcome;
 use crate::testing::http::{Answer, Receiver};
-use crate::testing::signal;
+use crate::testing::{samples, signal};
 
-fn to(base: &str) -> convis_otel_config::OtlpSignal {
+fn to(base: &str) -> OtlpSignal {
     let mut signal = signal(&format!("{base}/v1/logs?token=s3cret"), Protocol::HttpProtobuf);
     signal.headers.push(header());
     signal
@@ -66,6 +67,23 @@ async fn answers_mean_what_the_specification_says() {
     }
 }
 
+/// Scenario: every status that is an error.
+/// Guarantees: four of them are retried, one means a smaller request, all others are final.
+#[tokio::test]
+async fn four_statuses_are_retried() {
+    let statuses = 400..600_u16;
+    let (_receiver, base) = Receiver::start(statuses.clone().map(Answer::status).collect()).await;
+    let mut exporter = logs(&to(&base)).unwrap();
+    for status in statuses {
+        let expected = match status {
+            429 | 502 | 503 | 504 => "retry",
+            413 => "too_large",
+            _ => "drop",
+        };
+        assert_eq!(brief(&send(&mut exporter).await).0, expected, "{status}");
+    }
+}
+
 /// Scenario: a receiver takes a request but for some records, in protobuf and in JSON.
 /// Guarantees: their number and its words arrive.
 #[tokio::test]
@@ -90,14 +108,15 @@ async fn partial_success_is_read() {
 #[tokio::test]
 async fn requests_are_as_specified() {
     let (receiver, base) = Receiver::start(Vec::new()).await;
-    for compression in [Compression::None, Compression::Gzip] {
-        let mut exporter = logs(&convis_otel_config::OtlpSignal { compression, ..to(&base) }).unwrap();
+    for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
+        let mut exporter = logs(&OtlpSignal { compression, ..to(&base) }).unwrap();
         assert!(matches!(send(&mut exporter).await, Outcome::Sent { .. }));
     }
     let asked = receiver.asked();
     let mut inflated = Vec::new();
     flate2::read::GzDecoder::new(&asked[1].body[..]).read_to_end(&mut inflated).unwrap();
     assert_eq!(asked[0].body, inflated);
+    assert_eq!(zstd::decode_all(&asked[2].body[..]).unwrap(), inflated);
     assert_eq!(ExportLogsServiceRequest::decode(&inflated[..]).unwrap().resource_logs.len(), 3);
     for request in &asked {
         assert_eq!(request.path, "/v1/logs");
@@ -107,6 +126,49 @@ async fn requests_are_as_specified() {
     }
     assert_eq!(asked[0].headers.get("content-encoding"), None);
     assert_eq!(asked[1].headers["content-encoding"], "gzip");
+    assert_eq!(asked[2].headers["content-encoding"], "zstd");
+}
+
+/// Scenario: `http/json` is spoken; the receiver takes everything with and without a body, refuses some records, and
+/// answers with errors in JSON.
+/// Guarantees: content type and body are JSON of the same message, and each answer is understood.
+#[tokio::test]
+async fn json_is_spoken_both_ways() {
+    let json = |status, body: &str| {
+        Answer::status(status).with_header("content-type", "application/json").with_body(body)
+    };
+    let table = [
+        (Answer::status(200), "sent", ""),
+        (Answer::status(200).with_body("{}"), "sent", ""),
+        (json(200, "{}"), "sent", ""),
+        (json(200, r#"{"partialSuccess":null}"#), "sent", ""),
+        (json(200, ""), "sent", ""),
+        (json(200, r#"{"partialSuccess":{"rejectedLogRecords":2,"errorMessage":"odd"}}"#), "sent", "odd"),
+        (json(200, "[]"), "drop", "not OTLP"),
+        (json(200, "{"), "drop", "not OTLP"),
+        (json(400, r#"{"code":3,"message":"bad","details":[]}"#), "drop", "400 Bad Request (bad);"),
+        (json(429, r#"{"code":8,"message":"slow"}"#), "retry", "429 Too Many Requests (slow);"),
+        (json(503, r#"{"odd":1}"#), "retry", r#"503 Service Unavailable ({"odd":1});"#),
+    ];
+    let (receiver, base) = Receiver::start(table.iter().map(|(answer, ..)| answer.clone()).collect()).await;
+    let settings = OtlpSignal { protocol: Protocol::HttpJson, ..to(&base) };
+    let mut exporter = logs(&settings).unwrap();
+    for (answer, what, said) in table {
+        let outcome = send(&mut exporter).await;
+        assert_eq!(brief(&outcome).0, what, "{outcome:?} to {answer:?}");
+        let text = match outcome {
+            Outcome::Sent { message, .. } => message,
+            Outcome::Retry { error, .. } | Outcome::Drop(error) => error.text,
+            other => panic!("{other:?}"),
+        };
+        assert!(text.contains(said) && (said.is_empty() == text.is_empty()), "{text} to {answer:?}");
+    }
+    for request in receiver.asked() {
+        assert_eq!(request.headers["content-type"], "application/json");
+        let message: ExportLogsServiceRequest = serde_json::from_slice(&request.body).unwrap();
+        let encoded = encode_logs(&[Slice::whole(samples::events())]);
+        assert_eq!(message, ExportLogsServiceRequest::decode(&encoded[..]).unwrap());
+    }
 }
 
 /// Scenario: nothing listens.

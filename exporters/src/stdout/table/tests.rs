@@ -1,8 +1,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use convis_otel_config::policy::NetworkName;
+
 use super::*;
-use crate::model::Resource;
+use crate::model::{Peer, Resource};
 use crate::testing::assert_golden;
 use crate::testing::samples::{closed, event, events, process};
 
@@ -85,6 +87,38 @@ fn colour_changes_no_text() {
         [GREEN, YELLOW, RED, DIM, PLAIN].iter().fold(coloured.clone(), |text, code| text.replace(code, ""));
     assert!(coloured.contains(RED));
     assert_eq!(bare, plain);
+}
+
+/// Scenario: a peer in a network that the user has named, without and with a process on this host.
+/// Guarantees: the network's name behind its address, unless the peer itself has a name.
+#[test]
+fn named_networks_are_shown() {
+    let curl = process("curl", 1);
+    let mut event = client(&curl, closed(1, 2));
+    event.connection.peer_network = PeerNetwork::named(NetworkName::new("office").unwrap());
+    let text = shown(&mut table(OutputStyle::default()), std::slice::from_ref(&event));
+    assert!(text.contains("93.184.216.34:443 office "), "{text}");
+    event.peer = Some(Arc::new(Peer::of(&process("nginx", 2))));
+    let text = shown(&mut table(OutputStyle::default()), &[event]);
+    assert!(text.contains("93.184.216.34:443 nginx ") && !text.contains("office"), "{text}");
+}
+
+/// Scenario: an unexpected connection opens and closes, in colour.
+/// Guarantees: both lines say so, in a colour of their own.
+#[test]
+fn the_unexpected_stands_out() {
+    let curl = process("curl", 1);
+    let mut events = [client(&curl, Detail::Opened { handshake: None }), client(&curl, closed(1, 2))];
+    for event in &mut events {
+        event.connection.unexpected = true;
+    }
+    let text = shown(&mut table(OutputStyle { terminal: false, colour: true }), &events);
+    let lines: Vec<_> = text.lines().skip(1).collect();
+    assert!(
+        lines[0].ends_with("  unexpected") && lines[1].ends_with("  unexpected, closed by peer"),
+        "{text}"
+    );
+    assert!(lines.iter().all(|line| line.contains(MAGENTA)), "{text}");
 }
 
 /// Scenario: processes whose names try to drive the terminal.

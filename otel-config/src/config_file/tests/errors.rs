@@ -41,7 +41,7 @@ exporters:
          HOST:PORT for gRPC",
         "5: exporters.otlp/b.timeout: `5` is not valid; valid: a duration of whole milliseconds with units, such as \
          500ms, 10s or 1m30s",
-        "9: exporters.otlphttp.endpoint: http/protobuf needs http:// or https:// before the host; or set protocol=grpc",
+        "9: exporters.otlphttp.endpoint: HTTP needs http:// or https:// before the host; or set protocol=grpc",
         "12: exporters.otlp/c.tls.cert_file: a certificate and its key need each other; set `tls.key_file` too",
         "15: exporters.otlp/d.headers.***: invalid header name; valid: letters, digits and !#$%&'*+-.^_`|~",
         "16: exporters.otlp/d.headers.host: header `host` is set by convis itself and cannot be given",

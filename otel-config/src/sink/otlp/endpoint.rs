@@ -21,7 +21,7 @@ pub(super) fn read(settings: &Settings<'_>) -> Result<(Url, Protocol), Problem> 
     let (found, is_base) = find(settings).unwrap_or_else(|| {
         let value = match protocol {
             Some(Protocol::Grpc) => "http://localhost:4317",
-            Some(Protocol::HttpProtobuf) | None => "http://localhost:4318",
+            Some(Protocol::HttpProtobuf | Protocol::HttpJson) | None => "http://localhost:4318",
         };
         (Found { setting: "endpoint".to_owned(), value: value.to_owned() }, true)
     });
@@ -36,10 +36,10 @@ pub(super) fn read(settings: &Settings<'_>) -> Result<(Url, Protocol), Problem> 
 
     let is_grpc = !has_scheme || url.port() == Some(GRPC_PORT);
     let protocol = protocol.unwrap_or(if is_grpc { Protocol::Grpc } else { Protocol::HttpProtobuf });
-    if protocol == Protocol::HttpProtobuf {
+    if protocol != Protocol::Grpc {
         if !has_scheme {
             return Err(refuse(
-                "http/protobuf needs http:// or https:// before the host; or set protocol=grpc".to_owned(),
+                "HTTP needs http:// or https:// before the host; or set protocol=grpc".to_owned(),
             ));
         }
         if is_base {

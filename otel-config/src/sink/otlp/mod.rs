@@ -13,6 +13,7 @@
 //! | timeout | 10 s |
 //! | signals | `metrics+logs` |
 //! | temporality | `cumulative` |
+//! | histogram | `explicit_bucket_histogram` |
 
 mod endpoint;
 mod headers;
@@ -26,12 +27,12 @@ use std::{cell::RefCell, fmt, time::Duration};
 
 use url::Url;
 
-pub use self::options::{Compression, DEFAULT_TIMEOUT, Protocol, Temporality};
+pub use self::options::{Compression, DEFAULT_TIMEOUT, HistogramForm, Protocol, Temporality};
 use self::{options::Signals, settings::Settings};
 use super::{delivery, headers::Header, tls::Identity};
 use crate::{Problem, Sources, Spec, spec::Key};
 
-const KEYS: &[Key] = &[
+pub(super) const KEYS: &[Key] = &[
     Key::plain("endpoint"),
     Key::plain("logs_endpoint"),
     Key::plain("metrics_endpoint"),
@@ -57,6 +58,8 @@ pub struct OtlpConfig {
     pub metrics: Option<OtlpSignal>,
     /// What counters and histograms count from.
     pub temporality: Temporality,
+    /// What histograms are sent as.
+    pub histogram: HistogramForm,
 }
 
 /// Where and how one signal is sent.
@@ -96,11 +99,12 @@ impl OtlpConfig {
 
         let signals = Signals::read(spec)?;
         let temporality = options::temporality(&metrics)?;
-        options::check_histogram(&metrics)?;
+        let histogram = options::histogram(&metrics)?;
         Ok(Self {
             logs: signals.logs.then(|| OtlpSignal::read(&logs)).transpose()?,
             metrics: signals.metrics.then(|| OtlpSignal::read(&metrics)).transpose()?,
             temporality,
+            histogram,
         })
     }
 }

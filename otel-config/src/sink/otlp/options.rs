@@ -17,6 +17,8 @@ pub enum Protocol {
     Grpc,
     /// Protobuf over HTTP.
     HttpProtobuf,
+    /// JSON over HTTP.
+    HttpJson,
 }
 
 /// How request bodies are compressed.
@@ -26,6 +28,8 @@ pub enum Compression {
     None,
     /// By gzip.
     Gzip,
+    /// By zstd, which the specification does not name and not every receiver takes.
+    Zstd,
 }
 
 /// What counters and histograms count from. Up-down counters are cumulative in every case.
@@ -39,6 +43,17 @@ pub enum Temporality {
     Delta,
     /// As [`Temporality::Delta`] for synchronous counters and histograms; asynchronous counters are cumulative.
     LowMemory,
+}
+
+/// What histograms are sent as.
+/// <https://opentelemetry.io/docs/specs/otel/metrics/sdk_exporters/otlp/>
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum HistogramForm {
+    /// Buckets between fixed bounds.
+    #[default]
+    Explicit,
+    /// Base-2 exponential buckets, whose scale follows the range of what is measured.
+    Exponential,
 }
 
 /// Which signals a sink takes.
@@ -69,17 +84,17 @@ impl Signals {
 }
 
 pub(super) fn protocol(settings: &Settings<'_>) -> Result<Option<Protocol>, Problem> {
-    settings.parsed("protocol", "PROTOCOL", |text| {
-        if text.eq_ignore_ascii_case("http/json") {
-            return Err("`http/json` is not supported yet; valid: grpc, http/protobuf".to_owned());
-        }
-        choose(text, &[("grpc", Protocol::Grpc), ("http/protobuf", Protocol::HttpProtobuf)])
-    })
+    const WORDS: [(&str, Protocol); 3] = [
+        ("grpc", Protocol::Grpc),
+        ("http/protobuf", Protocol::HttpProtobuf),
+        ("http/json", Protocol::HttpJson),
+    ];
+    settings.parsed("protocol", "PROTOCOL", |text| choose(text, &WORDS))
 }
 
 /// The specification leaves the default open: gzip pays on a network and only costs on this host.
 pub(super) fn compression(settings: &Settings<'_>, endpoint: &Url) -> Result<Compression, Problem> {
-    let words = [("gzip", Compression::Gzip), ("none", Compression::None)];
+    let words = [("gzip", Compression::Gzip), ("zstd", Compression::Zstd), ("none", Compression::None)];
     let given = settings.parsed("compression", "COMPRESSION", |text| choose(text, &words))?;
     let default = if is_this_host(endpoint) { Compression::None } else { Compression::Gzip };
     Ok(given.unwrap_or(default))
@@ -131,15 +146,12 @@ pub(super) fn temporality(metrics: &Settings<'_>) -> Result<Temporality, Problem
     Ok(given.unwrap_or_default())
 }
 
-/// There is one choice so far, so nothing is kept of it.
-pub(super) fn check_histogram(metrics: &Settings<'_>) -> Result<(), Problem> {
-    const EXPLICIT: &str = "explicit_bucket_histogram";
-    const EXPONENTIAL: &str = "base2_exponential_bucket_histogram";
-    let checked = metrics.parsed_own("histogram", "DEFAULT_HISTOGRAM_AGGREGATION", |text| {
-        if text.eq_ignore_ascii_case(EXPONENTIAL) {
-            return Err(format!("`{EXPONENTIAL}` is not supported yet; valid: {EXPLICIT}"));
-        }
-        choose(text, &[(EXPLICIT, ())])
-    });
-    checked.map(|_| ())
+pub(super) fn histogram(metrics: &Settings<'_>) -> Result<HistogramForm, Problem> {
+    const WORDS: [(&str, HistogramForm); 2] = [
+        ("explicit_bucket_histogram", HistogramForm::Explicit),
+        ("base2_exponential_bucket_histogram", HistogramForm::Exponential),
+    ];
+    let given =
+        metrics.parsed_own("histogram", "DEFAULT_HISTOGRAM_AGGREGATION", |text| choose(text, &WORDS))?;
+    Ok(given.unwrap_or_default())
 }

@@ -12,11 +12,14 @@ fn end(role: Role, local: &str, peer: &str, namespace: u32, began_ns: u64) -> Rc
         role: Some(role),
         local: local.parse().unwrap(),
         peer: peer.parse().unwrap(),
+        peer_network: PeerNetwork::Private,
         network_namespace: namespace,
         attribution: Attribution::Kernel,
         preexisting: false,
         never_accepted: false,
         kernel_owned: false,
+        unexpected: false,
+        sampling_weight: 1,
     };
     let process = Process::new(namespace, 1, 0, Some(1), Rc::default());
     let workload = Rc::new(Workload::new(Place::default()));

@@ -7,7 +7,7 @@ use crate::nat::Translated;
 const MILLISECOND: u64 = 1_000_000;
 const PATIENCE: u64 = 250 * MILLISECOND;
 const NGINX: Owner = Owner { tgid: 80, start_ns: 90_000_000, ..SHELL };
-const ID: &str = "6f0d2f4a1c3b5e7d9f8a0b2c4d6e8f1a3b5c7d9e0f2a4b6c8d0e1f3a5b7c9d2e";
+pub(super) const ID: &str = "6f0d2f4a1c3b5e7d9f8a0b2c4d6e8f1a3b5c7d9e0f2a4b6c8d0e1f3a5b7c9d2e";
 
 fn tracker() -> Tracker {
     let mut tracker = waiting_tracker(ResourceMode::Executable, Workloads::none());
@@ -279,7 +279,7 @@ fn too_many_do_not_wait() {
     assert_eq!(tracker.waiting(), 0);
 }
 
-fn in_container(feed: &mut Feed, directory: crate::container::Directory) -> Tracker {
+pub(super) fn in_container(feed: &mut Feed, directory: crate::container::Directory) -> Tracker {
     let workloads = Workloads::new("/nonexistent", directory, Duration::from_secs(1), 0);
     let mut tracker = waiting_tracker(ResourceMode::Executable, workloads);
     exec(&mut tracker, NGINX, "nginx");

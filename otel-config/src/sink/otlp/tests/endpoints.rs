@@ -72,11 +72,15 @@ fn the_sink_wins_over_the_signals_variable_over_the_generic_one() {
 
 #[test]
 fn protocol_is_explicit_or_seen_from_the_endpoint() {
-    let (grpc, http) = (Protocol::Grpc, Protocol::HttpProtobuf);
+    let (grpc, http, json) = (Protocol::Grpc, Protocol::HttpProtobuf, Protocol::HttpJson);
     let table = [
         ("otlp", http, "http://localhost:4318/v1/logs"),
         ("otlp,protocol=grpc", grpc, "http://localhost:4317/"),
         ("otlp,protocol=http/protobuf", http, "http://localhost:4318/v1/logs"),
+        ("otlp,protocol=http/json", json, "http://localhost:4318/v1/logs"),
+        ("otlp,protocol=HTTP/JSON", json, "http://localhost:4318/v1/logs"),
+        ("otlp,endpoint=http://h:4317,protocol=http/json", json, "http://h:4317/v1/logs"),
+        ("otlp,logs_endpoint=http://h/in,protocol=http/json", json, "http://h/in"),
         ("otlp,protocol=GRPC", grpc, "http://localhost:4317/"),
         ("otlp,endpoint=http://h:4318", http, "http://h:4318/v1/logs"),
         ("otlp,endpoint=https://h", http, "https://h/v1/logs"),
@@ -105,11 +109,13 @@ fn protocol_and_insecure_come_from_the_environment() {
         let config = Outside::env(variables).otlp(spec);
         (config.logs.unwrap().protocol, config.metrics.unwrap().protocol)
     };
-    let (grpc, http) = (Protocol::Grpc, Protocol::HttpProtobuf);
+    let (grpc, http, json) = (Protocol::Grpc, Protocol::HttpProtobuf, Protocol::HttpJson);
     let own = "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL";
 
     assert_eq!(protocols(&[(PROTOCOL, "grpc")], "otlp"), (grpc, grpc));
     assert_eq!(protocols(&[(PROTOCOL, "grpc"), (own, "http/protobuf")], "otlp"), (http, grpc));
+    assert_eq!(protocols(&[(PROTOCOL, "http/json")], "otlp"), (json, json));
+    assert_eq!(protocols(&[(PROTOCOL, "http/json"), (own, "grpc")], "otlp"), (grpc, json));
     assert_eq!(protocols(&[(PROTOCOL, "grpc")], "otlp,protocol=http/protobuf"), (http, http));
     assert_eq!(protocols(&[(PROTOCOL, "http/protobuf")], "otlp,endpoint=http://h:4317"), (http, http));
     assert_eq!(protocols(&[(GENERIC, "h:1")], "otlp"), (grpc, grpc));
@@ -134,14 +140,13 @@ fn protocol_and_insecure_come_from_the_environment() {
 fn a_wrong_protocol_is_an_error_in_the_sink_and_a_warning_in_a_variable() {
     let outside = Outside::default();
     let table = [
-        ("http/xml", "protocol: `http/xml` is unknown; valid: grpc, http/protobuf"),
-        ("http/json", "protocol: `http/json` is not supported yet; valid: grpc, http/protobuf"),
-        ("", "protocol: `` is unknown; valid: grpc, http/protobuf"),
+        ("http/xml", "protocol: `http/xml` is unknown; valid: grpc, http/protobuf, http/json"),
+        ("", "protocol: `` is unknown; valid: grpc, http/protobuf, http/json"),
     ];
     for (value, why) in table {
         assert_eq!(outside.refusal(&format!("otlp,protocol={value}")), format!("--sink otlp: {why}"));
     }
-    for value in ["http/xml", "http/json"] {
+    for value in ["http/xml", "json"] {
         let outside = Outside::env(&[(PROTOCOL, "grpc"), ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", value)]);
         assert_eq!(signal(&outside, "otlp").protocol, Protocol::Grpc, "{value}");
         assert!(outside.warnings()[0].starts_with("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL is ignored"), "{value}");
@@ -171,7 +176,7 @@ fn wrong_endpoints_are_errors_wherever_they_come_from() {
     assert!(line.starts_with("--sink otlp: OTEL_EXPORTER_OTLP_ENDPOINT: unknown scheme"), "{line}");
     assert_eq!(
         Outside::default().refusal("otlp,endpoint=h:4318,protocol=http/protobuf"),
-        "--sink otlp: endpoint: http/protobuf needs http:// or https:// before the host; or set protocol=grpc"
+        "--sink otlp: endpoint: HTTP needs http:// or https:// before the host; or set protocol=grpc"
     );
     assert_eq!(
         Outside::default().refusal("otlp,endpoint=http://h,insecure=1"),

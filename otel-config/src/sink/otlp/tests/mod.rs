@@ -31,7 +31,12 @@ fn nothing_given_gives_the_defaults() {
     let temporality = Temporality::Cumulative;
     assert_eq!(
         config,
-        OtlpConfig { logs: Some(at("/v1/logs")), metrics: Some(at("/v1/metrics")), temporality }
+        OtlpConfig {
+            logs: Some(at("/v1/logs")),
+            metrics: Some(at("/v1/metrics")),
+            temporality,
+            histogram: HistogramForm::Explicit,
+        }
     );
     assert!(outside.warnings().is_empty());
 }
@@ -75,12 +80,12 @@ fn unknown_keys_name_the_valid_ones() {
 /// Both signals read the generic variables: what is wrong with one is said once.
 #[test]
 fn a_warning_is_given_once() {
-    let outside = Outside::env(&[("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd")]);
+    let outside = Outside::env(&[("OTEL_EXPORTER_OTLP_COMPRESSION", "lz4")]);
 
     outside.otlp("otlp");
 
     assert_eq!(
         outside.warnings(),
-        ["OTEL_EXPORTER_OTLP_COMPRESSION is ignored: `zstd` is unknown; valid: gzip, none"]
+        ["OTEL_EXPORTER_OTLP_COMPRESSION is ignored: `lz4` is unknown; valid: gzip, zstd, none"]
     );
 }

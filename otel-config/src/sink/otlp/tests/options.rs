@@ -67,20 +67,38 @@ fn compression_is_gzip_unless_the_endpoint_is_this_host() {
         ("endpoint=http://10.0.0.1,compression=none", none),
         ("compression=gzip", gzip),
         ("compression=GZIP", gzip),
+        ("compression=zstd", Compression::Zstd),
     ];
     for (items, want) in table {
         assert_eq!(signal(&Outside::default(), &format!("otlp,{items}")).compression, want, "{items}");
     }
     assert_eq!(
-        Outside::default().refusal("otlp,compression=zstd"),
-        "--sink otlp: compression: `zstd` is unknown; valid: gzip, none"
+        Outside::default().refusal("otlp,compression=lz4"),
+        "--sink otlp: compression: `lz4` is unknown; valid: gzip, zstd, none"
     );
-    let outside = Outside::env(&[
-        ("OTEL_EXPORTER_OTLP_COMPRESSION", "none"),
-        ("OTEL_EXPORTER_OTLP_LOGS_COMPRESSION", "gzip"),
-    ]);
-    let config = outside.otlp("otlp,endpoint=http://10.0.0.1");
-    assert_eq!((config.logs.unwrap().compression, config.metrics.unwrap().compression), (gzip, none));
+}
+
+#[test]
+fn compression_comes_from_the_environment() {
+    let (gzip, zstd, none) = (Compression::Gzip, Compression::Zstd, Compression::None);
+    let table = [
+        // (generic, logs, want for logs, for metrics, warnings)
+        ("none", "gzip", gzip, none, 0),
+        ("zstd", "", zstd, zstd, 0),
+        ("none", "ZSTD", zstd, none, 0),
+        ("lz4", "", gzip, gzip, 1),
+        ("zstd", "lz4", zstd, zstd, 1),
+    ];
+    for (generic, own, logs, metrics, warnings) in table {
+        let outside = Outside::env(&[
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", generic),
+            ("OTEL_EXPORTER_OTLP_LOGS_COMPRESSION", own),
+        ]);
+        let config = outside.otlp("otlp,endpoint=http://10.0.0.1");
+        let read = (config.logs.unwrap().compression, config.metrics.unwrap().compression);
+        assert_eq!(read, (logs, metrics), "{generic} {own}");
+        assert_eq!(outside.warnings().len(), warnings, "{generic} {own}");
+    }
 }
 
 #[test]
@@ -141,19 +159,41 @@ fn temporality_is_read_without_regard_to_case() {
 }
 
 #[test]
-fn histograms_have_explicit_buckets_so_far() {
-    let unsupported =
-        "`base2_exponential_bucket_histogram` is not supported yet; valid: explicit_bucket_histogram";
-    Outside::default().otlp("otlp,histogram=explicit_bucket_histogram");
-    assert_eq!(
-        Outside::default().refusal("otlp,histogram=base2_exponential_bucket_histogram"),
-        format!("--sink otlp: histogram: {unsupported}")
-    );
+fn histograms_are_explicit_unless_asked_for() {
+    const EXPONENTIAL: &str = "base2_exponential_bucket_histogram";
+    let table = [
+        // (sink, variable, want, warnings)
+        ("", "", HistogramForm::Explicit, 0),
+        ("", EXPONENTIAL, HistogramForm::Exponential, 0),
+        ("", "BASE2_Exponential_Bucket_Histogram", HistogramForm::Exponential, 0),
+        ("", "explicit_bucket_histogram", HistogramForm::Explicit, 0),
+        ("", "linear", HistogramForm::Explicit, 1),
+        (",histogram=base2_exponential_bucket_histogram", "", HistogramForm::Exponential, 0),
+        (",histogram=explicit_bucket_histogram", EXPONENTIAL, HistogramForm::Explicit, 0),
+    ];
+    for (items, variable, want, warnings) in table {
+        let outside = Outside::env(&[(HISTOGRAM, variable)]);
+        assert_eq!(outside.otlp(&format!("otlp{items}")).histogram, want, "{items} {variable}");
+        assert_eq!(outside.warnings().len(), warnings, "{items} {variable}");
+    }
     assert_eq!(
         Outside::default().refusal("otlp,histogram=linear"),
-        "--sink otlp: histogram: `linear` is unknown; valid: explicit_bucket_histogram"
+        "--sink otlp: histogram: `linear` is unknown; valid: explicit_bucket_histogram, \
+         base2_exponential_bucket_histogram"
     );
-    let outside = Outside::env(&[(HISTOGRAM, "base2_exponential_bucket_histogram")]);
-    outside.otlp("otlp");
-    assert_eq!(outside.warnings(), [format!("{HISTOGRAM} is ignored: {unsupported}")]);
+}
+
+/// Exponential buckets are measured only for a sink that sends them.
+#[test]
+fn exponential_buckets_are_wanted_where_they_are_sent() {
+    let table = [
+        ("otlp", false),
+        ("otlp,histogram=base2_exponential_bucket_histogram", true),
+        ("otlp,histogram=base2_exponential_bucket_histogram,signals=logs", false),
+        ("stdout", false),
+    ];
+    for (spec, want) in table {
+        let sink = Outside::default().sink(spec).unwrap();
+        assert_eq!(sink.kind.wants_exponential(), want, "{spec}");
+    }
 }

@@ -1,0 +1,43 @@
+use super::*;
+use crate::testing::samples::{closed, event, process};
+
+fn client(detail: Detail) -> Event {
+    event(&process("curl", 1), Some(Role::Client), ["10.0.0.2:53412", "10.8.0.7:443"], detail)
+}
+
+fn attributes(event: &Event) -> Vec<(&'static str, String)> {
+    let mut found = Vec::new();
+    event.visit(|key, value| found.push((key, value.to_string())));
+    found
+}
+
+/// Scenario: events of each kind, expected and not, and an unexpected attempt that the application gave up.
+/// Guarantees: the mark, WARN and the word on all that are not expected; nothing of it on the others.
+#[test]
+fn the_unexpected_is_marked() {
+    let failed = |error| Detail::Failed { error, duration: Duration::from_millis(2) };
+    for (detail, severity) in [
+        (Detail::Opened { handshake: None }, SEVERITY_INFO),
+        (closed(1, 2), SEVERITY_INFO),
+        (failed(ConnectError::Cancelled), SEVERITY_INFO),
+        (failed(ConnectError::Refused), SEVERITY_WARN),
+    ] {
+        let mut event = client(detail);
+        let mark = ("convis.unexpected", "true".to_owned());
+        assert!(!attributes(&event).contains(&mark) && event.severity() == severity);
+        assert!(!event.display_line().to_string().contains("unexpected"));
+        event.connection.unexpected = true;
+        assert!(attributes(&event).contains(&mark) && event.severity() == SEVERITY_WARN);
+        assert!(event.display_line().to_string().ends_with(", unexpected"));
+    }
+}
+
+/// Scenario: a connection that stands for itself, and one that stands for a hundred.
+/// Guarantees: only the latter says so.
+#[test]
+fn a_weight_is_told() {
+    let mut event = client(closed(1, 2));
+    assert!(!attributes(&event).iter().any(|(key, _)| *key == "convis.sampling.weight"));
+    event.connection.sampling_weight = 100;
+    assert!(attributes(&event).contains(&("convis.sampling.weight", "100".to_owned())));
+}

@@ -1,0 +1,67 @@
+//! What a receiver's answer means.
+
+use reqwest::StatusCode;
+
+use crate::accounting::ErrorType;
+use crate::outcome::{ExportError, Outcome};
+use crate::web::Reply;
+
+/// A receiver of 2.0 says in at least one of these what it stored.
+const WRITTEN: [&str; 3] = [
+    "x-prometheus-remote-write-samples-written",
+    "x-prometheus-remote-write-histograms-written",
+    "x-prometheus-remote-write-exemplars-written",
+];
+
+/// Whether a receiver says what it stored. One that does not has stored nothing of a 2.0 message: to a receiver of 1.0 it
+/// is an empty one.
+pub(super) fn has_written(reply: &Reply) -> bool {
+    WRITTEN.iter().any(|name| reply.headers.contains_key(*name))
+}
+
+/// Whether an error may mean that a receiver does not know 2.0. The specification says 415 and, of receivers of 1.0, 400;
+/// some fail on what they cannot read.
+pub(super) fn may_want_v1(status: StatusCode, understood: bool) -> bool {
+    match status.as_u16() {
+        415 => true,
+        400 | 406 | 422 | 500 | 501 => !understood,
+        _ => false,
+    }
+}
+
+/// Whether an error excludes that anything was stored.
+pub(super) fn stored_nothing(status: StatusCode) -> bool {
+    status.is_redirection() || matches!(status.as_u16(), 401 | 403..=405 | 407 | 413 | 415 | 429)
+}
+
+/// The outcome of an error: 429 and all of 5xx may be retried, nothing else.
+pub(super) fn refused(reply: &Reply, endpoint: &str) -> Outcome {
+    let error = |kind, advice| {
+        let said = said(reply).map(|said| format!(" ({said})")).unwrap_or_default();
+        ExportError::new(kind, format!("{endpoint} answers {}{said}; {advice}", reply.status))
+    };
+    let retry = |error| Outcome::Retry { after: reply.retry_after(), error };
+    match reply.status.as_u16() {
+        429 => retry(error(ErrorType::Throttled, "send less or raise the limit there")),
+        502..=504 => retry(error(ErrorType::Unavailable, "check the receiver's health")),
+        500..=599 => retry(error(ErrorType::ServerError, "look into the receiver's log")),
+        401 | 403 | 407 => {
+            Outcome::Drop(error(ErrorType::Unauthenticated, "check the credentials in the sink's keys"))
+        }
+        404 | 405 => Outcome::Drop(error(
+            ErrorType::NotFound,
+            "check the endpoint's path and that the receiver takes remote write",
+        )),
+        413 => Outcome::TooLarge(error(ErrorType::TooLarge, "raise the receiver's limit")),
+        300..=399 => {
+            Outcome::Drop(error(ErrorType::NotFound, "redirects are not followed; set the endpoint itself"))
+        }
+        _ => Outcome::Drop(error(ErrorType::Rejected, "look into the receiver's log")),
+    }
+}
+
+/// The first line of what a receiver says.
+fn said(reply: &Reply) -> Option<&str> {
+    let line = reply.plain_text()?.trim().lines().next()?.trim();
+    Some(line).filter(|line| !line.is_empty())
+}

@@ -1,0 +1,82 @@
+use convis_otel_config::RemoteWriteVersion;
+
+use super::{message, metrics, send, to, version, writer};
+use crate::accounting::ErrorType;
+use crate::batch::Slice;
+use crate::outcome::{Exporter as _, Outcome};
+use crate::prometheus::wire::{v1, v2};
+use crate::testing::http::{Answer, Receiver};
+
+fn written() -> Answer {
+    Answer::status(204).with_header("x-prometheus-remote-write-samples-written", "11")
+}
+
+/// Sends two batches; returns the versions that were asked with, and whether each was sent.
+async fn spoken(answers: Vec<Answer>) -> (Vec<String>, Vec<bool>) {
+    let (receiver, base) = Receiver::start(answers).await;
+    let mut writer = writer(&to(&base, RemoteWriteVersion::V2));
+    let mut sent = Vec::new();
+    for seconds in [0, 10] {
+        sent.push(matches!(send(&mut writer, metrics(seconds)).await, Outcome::Sent { .. }));
+    }
+    (receiver.asked().iter().map(|asked| version(asked).to_owned()).collect(), sent)
+}
+
+/// Scenario: receivers that know 2.0, that take it for an empty message of 1.0, that refuse it in several ways, and one
+/// that fails at anything.
+/// Guarantees: 2.0 where it is understood; else the same data at once by 1.0, and only that from then on; a receiver that
+/// refuses both is asked both ways again.
+#[tokio::test]
+async fn what_a_receiver_does_not_take_goes_out_as_1() {
+    let status = Answer::status;
+    let (two, one) = ("2.0.0", "0.1.0");
+    let table = [
+        (vec![written(), written()], vec![two, two], [true, true]),
+        (vec![status(204), status(204), status(204)], vec![two, one, one], [true, true]),
+        (vec![status(415), status(204), status(204)], vec![two, one, one], [true, true]),
+        (vec![status(400), status(200), status(200)], vec![two, one, one], [true, true]),
+        (vec![status(500), status(204), status(204)], vec![two, one, one], [true, true]),
+        (vec![status(500), status(500), written()], vec![two, one, two], [false, true]),
+        (vec![written(), status(400)], vec![two, two], [true, false]),
+        (vec![written(), status(415), status(204)], vec![two, two, one], [true, true]),
+        (vec![status(401), status(401)], vec![two, two], [false, false]),
+    ];
+    for (answers, versions, sent) in table {
+        let shown = format!("{answers:?}");
+        assert_eq!(
+            spoken(answers).await,
+            (versions.iter().map(|&v| v.to_owned()).collect(), sent.into()),
+            "{shown}"
+        );
+    }
+}
+
+/// Scenario: a receiver of 1.0 is not well when it is asked by that.
+/// Guarantees: the retry of the same request speaks 2.0 again and then 1.0; what arrives is the same data.
+#[tokio::test]
+async fn a_retry_after_falling_back_is_the_same_data() {
+    let answers = vec![Answer::status(204), Answer::status(503), Answer::status(204), Answer::status(204)];
+    let (receiver, base) = Receiver::start(answers).await;
+    let mut writer = writer(&to(&base, RemoteWriteVersion::V2));
+    let payload = writer.encode(&[Slice::whole(metrics(0))]);
+    let Outcome::Retry { error, .. } = writer.send(&payload).await else { panic!() };
+    assert_eq!(error.kind, ErrorType::Unavailable);
+    assert!(matches!(writer.send(&payload).await, Outcome::Sent { .. }));
+    let asked = receiver.asked();
+    assert_eq!(asked.iter().map(version).collect::<Vec<_>>(), ["2.0.0", "0.1.0", "2.0.0", "0.1.0"]);
+    assert_eq!(asked[1].body, asked[3].body);
+    let (one, two): (v1::WriteRequest, v2::Request) = (message(&asked[1].body), message(&asked[0].body));
+    assert_eq!(one.timeseries.len(), two.timeseries.len());
+    assert_eq!(
+        asked[0].headers["content-type"],
+        "application/x-protobuf;proto=io.prometheus.write.v2.Request"
+    );
+    for (one, two_series) in one.timeseries.iter().zip(&two.timeseries) {
+        let labels = one.labels.iter().flat_map(|label| [&label.name, &label.value]);
+        assert!(labels.eq(two_series.labels_refs.iter().map(|index| &two.symbols[*index as usize])));
+        let samples = one.samples.iter().map(|sample| (sample.timestamp, sample.value.to_bits()));
+        assert!(
+            samples.eq(two_series.samples.iter().map(|sample| (sample.timestamp, sample.value.to_bits())))
+        );
+    }
+}
