@@ -72,12 +72,12 @@ pub fn resolve(given: &Run) -> Result<Resolved, Fatal> {
     };
     let interval = options.interval.unwrap_or_else(|| metric_interval(&sources));
     let attributes = ResourceAttributes::from_env(&sources);
-    let policy = policy(&options.policy)?;
+    let policy = policy(&options.policy, file.policy)?;
     Ok(Resolved { options, settings: file.settings, sinks, shared, interval, attributes, policy, is_default })
 }
 
-/// What is told, by the flags.
-fn policy(flags: &cli::Policy) -> Result<Policy, Fatal> {
+/// What is told, by the flags and by the file; the flags' rules come first.
+fn policy(flags: &cli::Policy, file: policy::Settings) -> Result<Policy, Fatal> {
     let mut settings = policy::Settings::default();
     for text in &flags.networks {
         settings.add_network(text)?;
@@ -94,6 +94,7 @@ fn policy(flags: &cli::Policy) -> Result<Policy, Fatal> {
     for text in &flags.sampling {
         settings.add_sampling(text)?;
     }
+    settings.extend(file);
     Ok(Policy::new(&settings)?)
 }
 

@@ -5,6 +5,7 @@
 
 mod exporters;
 mod fields;
+mod policy;
 mod settings;
 mod tables;
 
@@ -12,6 +13,8 @@ use crate::{
     SinkConfig, Sources,
     yaml::{self, Errors, Field, Shape},
 };
+
+use crate::policy::Settings as Policy;
 
 pub use settings::{SETTINGS, Setting};
 
@@ -22,6 +25,10 @@ const SECTIONS: &[Field] = &[
         Shape::Typed(tables::FIELDS),
         "Where events and metrics go; each entry is active. `NAME/ANYTHING` is a further one of a name.",
     ),
+    policy::NETWORKS,
+    policy::FILTERS,
+    policy::EXPECT,
+    policy::SAMPLING,
     Field::new("receivers", Shape::Refused(NO_PIPELINES), ""),
     Field::new("processors", Shape::Refused(NO_PIPELINES), ""),
     Field::new("connectors", Shape::Refused(NO_PIPELINES), ""),
@@ -41,6 +48,8 @@ pub struct ConfigFile {
     pub sinks: Vec<SinkConfig>,
     /// Whether a password, a key, a token or a header is written in the file itself.
     pub has_secret: bool,
+    /// What is told.
+    pub policy: Policy,
     /// Settings that flags of the command line have too, in the file's order.
     pub settings: Vec<Setting>,
 }
@@ -56,7 +65,7 @@ impl ConfigFile {
         let exporters = root.get("exporters");
         let (sinks, has_secret) =
             exporters.map_or_else(Default::default, |node| exporters::read(node, sources, errors));
-        Self { sinks, has_secret, settings: settings::read(&root) }
+        Self { sinks, has_secret, policy: policy::read(&root, errors), settings: settings::read(&root) }
     }
 }
 

@@ -12,9 +12,11 @@ mod sampling;
 pub use cidr::Cidr;
 pub use expectations::Expectations;
 pub use filters::Filters;
+pub(crate) use networks::parse_blocks;
 pub use networks::{BUILT_IN_NETWORKS, NetworkName, Networks, parse_network};
 pub use pattern::Pattern;
 pub use rule::{Facts, Role, Rule, Subject, Target};
+pub(crate) use sampling::Draft;
 pub use sampling::{KeyPart, Sampling, SamplingRule};
 
 use crate::{ConfigError, Problem};
@@ -30,6 +32,18 @@ pub struct Settings {
     pub expectations: Expectations,
     /// Of which connections only a part is told.
     pub sampling: Sampling,
+}
+
+impl Settings {
+    /// Adds what another place says. Of rules whose order counts, those here come first; loopback is left out if either does.
+    pub fn extend(&mut self, other: Self) {
+        self.networks.extend(other.networks);
+        self.filters.loopback &= other.filters.loopback;
+        self.filters.include.extend(other.filters.include);
+        self.filters.exclude.extend(other.filters.exclude);
+        self.expectations.0.extend(other.expectations.0);
+        self.sampling.0.extend(other.sampling.0);
+    }
 }
 
 /// The same, ready to be applied to connections. The default tells of everything.

@@ -62,8 +62,13 @@ impl fmt::Display for NetworkName {
 pub fn parse_network(text: &str) -> Result<Vec<(NetworkName, Cidr)>, String> {
     let (name, blocks) =
         text.split_once('=').ok_or("write NAME=CIDR[,CIDR]..., such as office=10.8.0.0/16")?;
+    parse_blocks(name, &blocks.split(',').collect::<Vec<_>>())
+}
+
+/// Reads the blocks of one name.
+pub(crate) fn parse_blocks(name: &str, blocks: &[&str]) -> Result<Vec<(NetworkName, Cidr)>, String> {
     let name = NetworkName::new(name)?;
-    blocks.split(',').map(|block| Ok((name, block.parse()?))).collect()
+    blocks.iter().map(|block| Ok((name, block.parse()?))).collect()
 }
 
 /// Which address is in which named network. Of several blocks around an address, the one with the longest prefix counts.

@@ -87,7 +87,7 @@ impl Rule {
     ///
     /// # Errors
     /// There is none of this name, it is set already, or a value is not of its kind; one line that says what is valid.
-    pub(super) fn set(&mut self, key: &str, values: &[&str]) -> Result<(), String> {
+    pub(crate) fn set(&mut self, key: &str, values: &[&str]) -> Result<(), String> {
         let Self { subject, target } = self;
         let is_set = match key.strip_suffix('s').unwrap_or(key) {
             "executable" => replace(&mut subject.executables, patterns(key, values)?),
@@ -107,7 +107,7 @@ impl Rule {
     }
 
     /// The rule, if it can match anything and does not match everything.
-    pub(super) fn checked(self) -> Result<Self, String> {
+    pub(crate) fn checked(self) -> Result<Self, String> {
         if self.is_empty() {
             return Err(format!("a rule has no condition; valid keys: {KEYS}"));
         }
@@ -118,7 +118,7 @@ impl Rule {
     }
 
     /// The rule, if it says what is expected.
-    pub(super) fn checked_expectation(self) -> Result<Self, String> {
+    pub(crate) fn checked_expectation(self) -> Result<Self, String> {
         if self.target.is_empty() {
             return Err("it does not say what is expected; give network, cidr, local_cidr or port".to_owned());
         }

@@ -82,7 +82,7 @@ impl Sampling {
 
 /// A rule as it is read.
 #[derive(Debug, Default)]
-pub(super) struct Draft {
+pub(crate) struct Draft {
     rule: Rule,
     one_in: Option<NonZeroU32>,
     per: Option<Vec<KeyPart>>,
@@ -91,7 +91,7 @@ pub(super) struct Draft {
 
 impl Draft {
     /// Sets `keep`, `per`, `also`, or a condition.
-    pub(super) fn set(&mut self, key: &str, values: &[&str]) -> Result<(), String> {
+    pub(crate) fn set(&mut self, key: &str, values: &[&str]) -> Result<(), String> {
         let is_set = match key {
             "keep" => self.one_in.replace(keep(values)?).is_some(),
             "per" => {
@@ -110,7 +110,7 @@ impl Draft {
     }
 
     /// The rule, if it is whole.
-    pub(super) fn finish(self) -> Result<SamplingRule, String> {
+    pub(crate) fn finish(self) -> Result<SamplingRule, String> {
         if self.rule.target.has_empty_list() {
             return Err("a condition has no value, so that nothing would ever meet it".to_owned());
         }

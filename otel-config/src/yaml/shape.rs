@@ -43,6 +43,8 @@ pub enum Shape {
     Words(&'static [&'static str]),
     /// A list of such values.
     List(&'static Shape),
+    /// One such value, or a list of them.
+    OneOrMore(&'static Shape),
     /// A map with the keys of these groups.
     Map(&'static [&'static [Field]]),
     /// A map whose keys are these, alone or with a `/suffix` of the user's choice.
@@ -91,6 +93,7 @@ impl Shape {
                 }
                 _ => Err(format!("it is {}; valid: a list", node.kind())),
             },
+            Self::OneOrMore(shape) => return check_one_or_list(shape, node, errors),
             Self::Map(groups) => return check_map(groups, node, errors),
             Self::Typed(fields) => return check_typed(fields, node, errors),
             Self::Named(shape) => return check_named(shape, node, errors),

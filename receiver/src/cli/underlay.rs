@@ -131,7 +131,10 @@ mod tests {
     /// Guarantees: every setting is a flag, and every flag a setting but for those that a file has otherwise or not at all.
     #[test]
     fn settings_are_flags() {
-        const OTHERWISE: [&str; 5] = ["sink", "config", "duration", "help", "version"];
+        const OTHERWISE: [&str; 10] = [
+            "sink", "network", "include", "exclude", "expect", "sample", "config", "duration", "help",
+            "version",
+        ];
         let command = Cli::command();
         let flags: Vec<_> = command.get_arguments().filter_map(|argument| argument.get_long()).collect();
         for field in SETTINGS {

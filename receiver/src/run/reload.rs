@@ -65,6 +65,10 @@ impl Reload {
         if let Err(error) = self.follow_with_telemetry(&new.sinks, capture) {
             say::line(&format!("warning: convis's own metrics go where they went: {error}"));
         }
+        if new.policy != self.running.policy {
+            capture.tracker.set_policy(new.policy.clone(), new.shared.seed);
+            self.running.policy = new.policy.clone();
+        }
         self.warn_of_options(&new);
         self.running.sinks = new.sinks;
         Ok(changes)

@@ -109,7 +109,7 @@ fn every_key_of_the_tables_is_a_key_of_the_sink() {
             Shape::Word(words) | Shape::Words(words) => words[0].to_owned(),
             Shape::Only(value, _) => (*value).to_owned(),
             Shape::Named(shape) => format!("{{a: {}}}", sample(shape)?),
-            Shape::List(shape) => format!("[{}]", sample(shape)?),
+            Shape::OneOrMore(shape) | Shape::List(shape) => format!("[{}]", sample(shape)?),
             Shape::Map(groups) => {
                 let fields = groups.iter().copied().flatten();
                 let entries =
