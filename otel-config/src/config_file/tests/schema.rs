@@ -51,6 +51,7 @@ fn schema(shape: &Shape) -> Option<Value> {
         Shape::Word(all) => words(all),
         Shape::Texts => one_or_list(&schema(&Shape::Text)?),
         Shape::Words(all) => one_or_list(&words(all)),
+        Shape::OneOrMore(shape) => one_or_list(&schema(shape)?),
         Shape::List(shape) => json!({"type": "array", "items": schema(shape)?}),
         Shape::Map(groups) => {
             let fields = groups.iter().copied().flatten();
