@@ -161,7 +161,6 @@ pub(super) const REMOTE_WRITE: &[&[Field]] = &[
         Field::new("tls", Shape::Map(&[TLS]), "TLS of the connection."),
         TIMEOUT,
         RESOURCE_LABELS,
-        Field::new("native_histograms", Shape::Boolean, "Whether histograms are sent as native ones."),
     ],
     DELIVERY,
 ];

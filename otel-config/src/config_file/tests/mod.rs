@@ -2,6 +2,7 @@
 
 mod errors;
 mod exporters;
+mod schema;
 
 use super::*;
 use crate::testing::Outside;
