@@ -121,7 +121,7 @@ impl Scraped {
 fn check_scrape(address: SocketAddr, truth: &Truth) {
     let port = truth.server.port().to_string();
     let scrape = || {
-        let (code, body) = http::get(address, "/metrics").expect("the Collector answers a scrape");
+        let (code, body) = http::get(address, "/metrics").unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(code, 200, "{body}");
         // Labels of `target_info` hold anything.
         let lines: Vec<_> = body.lines().filter(|line| line.starts_with("convis_tcp_")).collect();

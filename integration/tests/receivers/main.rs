@@ -14,7 +14,7 @@ use convis_integration::traffic::Exchange;
 
 /// Longer than any waiting between two attempts that a test provokes.
 const PATIENCE: Duration = Duration::from_secs(40);
-const CONNECTIONS: usize = 10;
+const CONNECTIONS: usize = 30;
 const EVENTS: usize = 4 * CONNECTIONS;
 
 fn play() -> Truth {

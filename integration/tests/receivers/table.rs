@@ -29,8 +29,8 @@ const TABLE: [(&str, Then); 11] = [
     ("first-2:unavailable:1", Then::All),
     // 429 with `Retry-After`.
     ("first-2:throttled:1", Then::All),
-    // 413: half of what the events take together.
-    ("too-large:20000", Then::All),
+    // 413: less than half of what the events take together.
+    ("too-large:50000", Then::All),
     ("first-1:hang", Then::All),
     ("first-2:cut-before", Then::All),
     // It may have kept what it did not answer: it then has it twice, which no sender can know.
@@ -173,7 +173,7 @@ fn every_temper_gets_what_the_protocol_allows() {
         let starting = TABLE.map(|(fault, _)| std::thread::spawn(move || Oracle::start(fault)));
         need!(starting.into_iter().map(|thread| thread.join().expect("an oracle")).collect())
     };
-    let (mut rows, mut arguments) = (Vec::new(), vec!["--interval".to_owned(), "2s".to_owned()]);
+    let (mut rows, mut arguments) = (Vec::new(), vec!["--interval".to_owned(), "3s".to_owned()]);
     for ((fault, then), oracle) in TABLE.into_iter().zip(&oracles) {
         for (transport, protocol, port) in
             [("grpc", "grpc", oracle.ports().grpc), ("http", "http/protobuf", oracle.ports().http)]
