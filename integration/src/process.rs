@@ -33,8 +33,6 @@ pub enum Ask {
     HangUp,
     /// SIGKILL
     Kill,
-    /// SIGHUP
-    HangUp,
     /// SIGSTOP
     Pause,
     /// SIGCONT
@@ -119,7 +117,6 @@ impl Process {
             Ask::Interrupt => Signal::INT,
             Ask::HangUp => Signal::HUP,
             Ask::Kill => Signal::KILL,
-            Ask::HangUp => Signal::HUP,
             Ask::Pause => Signal::STOP,
             Ask::GoOn => Signal::CONT,
         };
