@@ -13,7 +13,7 @@ const SCHEMA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/schema.json");
 const SAMPLE: &str = include_str!("../../../convis.yaml");
 
 /// A value of this form, or a reference to one.
-fn or_reference(form: Value) -> Value {
+fn or_reference(form: &Value) -> Value {
     json!({"anyOf": [form, {"$ref": "#/$defs/reference"}]})
 }
 
@@ -31,7 +31,7 @@ fn literal(word: &str) -> Value {
 }
 
 fn words(words: &[&str]) -> Value {
-    or_reference(json!({"enum": words.iter().map(|word| literal(word)).collect::<Vec<_>>()}))
+    or_reference(&json!({"enum": words.iter().map(|word| literal(word)).collect::<Vec<_>>()}))
 }
 
 fn property(field: &Field) -> Option<(String, Value)> {
@@ -82,14 +82,14 @@ fn generated() -> Value {
                 "description": "${env:NAME}, ${env:NAME:-default} or ${file:PATH}",
             },
             "text": {"type": ["string", "number", "boolean"]},
-            "boolean": or_reference(json!({"type": "boolean"})),
-            "integer": or_reference(json!({"type": "integer", "minimum": 0})),
-            "number": or_reference(json!({"type": "number"})),
-            "duration": or_reference(json!({"anyOf": [
+            "boolean": or_reference(&json!({"type": "boolean"})),
+            "integer": or_reference(&json!({"type": "integer", "minimum": 0})),
+            "number": or_reference(&json!({"type": "number"})),
+            "duration": or_reference(&json!({"anyOf": [
                 {"const": 0},
                 {"type": "string", "pattern": "^(0|([0-9]*\\.?[0-9]*(ns|us|ms|s|m|h))+)$"},
             ]})),
-            "size": or_reference(json!({"anyOf": [
+            "size": or_reference(&json!({"anyOf": [
                 {"type": "integer", "minimum": 1},
                 {"type": "string", "pattern": "^[0-9]+([KMGkmg]|[KMG]iB)?$"},
             ]})),
