@@ -1,5 +1,4 @@
 //! `--config FILE`: what it does, what is wrong with it, and SIGHUP under load.
-#![expect(clippy::expect_used, reason = "what does not go as planned fails the test, with its message")]
 #![expect(clippy::expect_used, reason = "a test that cannot go on says why")]
 
 use std::collections::BTreeSet;
