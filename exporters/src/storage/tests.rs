@@ -66,7 +66,7 @@ impl Exporter for Receiver {
 
 const PACE: Pace = Pace {
     delay: Duration::ZERO,
-    max_records: 1,
+    max_records: 100,
     max_bytes: 1_000_000,
     timeout: None,
     retry: RetryPolicy {
