@@ -126,6 +126,7 @@ impl<B: Batch> Opening<'_, B> {
             random: fastrand::Rng::with_seed(seed),
             notices: Notices::new(Arc::clone(&self.lane)),
             hold_until: Instant::now(),
+            waits: None,
         };
         self.runners.spawn(self.lane, runner.run());
         Lane { entrance: Arc::new(self.entrance), stats: self.stats }

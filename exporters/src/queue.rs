@@ -48,6 +48,8 @@ pub(crate) trait Backlog<B>: Send {
     fn try_take(&mut self) -> Option<Queued<B>>;
     /// The next batch; `None` once nothing waits and nothing will come. Nothing is lost when the future is dropped.
     async fn take(&mut self) -> Option<Queued<B>>;
+    /// Lets what was taken wait again, before everything else, in this order.
+    fn put_back(&mut self, taken: Vec<Queued<B>>);
 }
 
 /// Where a runner takes from.
@@ -165,6 +167,13 @@ impl<B: Batch> Exit<B> {
         }
     }
 
+    /// See [`Backlog::put_back`]. Only what a store keeps is put back, so the queue itself need not be able to.
+    pub(crate) fn put_back(&mut self, taken: Vec<Queued<B>>) {
+        if let Self::Kept(backlog) = self {
+            backlog.put_back(taken);
+        }
+    }
+
     /// Takes no more offers; what waits can still be taken.
     pub(crate) fn close(&mut self) {
         if let Self::Direct(arrivals) = self {
@@ -184,9 +193,9 @@ impl<B: Batch> Queued<B> {
         Self { batch, offered, room, weights: Vec::new(), pruned: false, receipt }
     }
 
-    /// The batch, when it was offered, and its place.
-    pub(crate) fn into_parts(self) -> (Arc<B>, Instant, Option<OwnedSemaphorePermit>) {
-        (self.batch, self.offered, self.room)
+    /// The batch, when it was offered, its place and its receipt.
+    pub(crate) fn into_parts(self) -> (Arc<B>, Instant, Option<OwnedSemaphorePermit>, Option<Receipt>) {
+        (self.batch, self.offered, self.room, self.receipt)
     }
 
     /// How many accepted records it stands for.

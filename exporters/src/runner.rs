@@ -51,6 +51,8 @@ pub(crate) struct Runner<E: Exporter> {
     pub(crate) notices: Notices,
     /// No attempt before this instant: set by failures, outlives the request that failed.
     pub(crate) hold_until: Instant,
+    /// Waits between attempts at a request that was put back.
+    pub(crate) waits: Option<Backoff>,
 }
 
 /// How one encoded request ended.
@@ -58,6 +60,8 @@ enum End {
     Done,
     /// Left to the next process.
     Kept,
+    /// To be put back until the next attempt.
+    Again,
     TooLarge(ExportError),
 }
 
@@ -78,13 +82,15 @@ impl<E: Exporter> Runner<E> {
     /// Waits for a batch and for more to share its request.
     async fn gather(&mut self) -> Option<Claim<E::Batch>> {
         let mut claim = Claim::new(Arc::clone(&self.stats));
+        // What was put back has waited long enough.
+        let delay = if self.waits.is_some() { Duration::ZERO } else { self.pace.delay };
         while claim.open() < self.pace.max_records {
             if let Some(queued) = self.queue.try_take() {
                 claim.add(queued);
                 continue;
             }
             let stopping = self.stopping();
-            let until = claim.oldest().map(|oldest| oldest + self.pace.delay);
+            let until = claim.oldest().map(|oldest| oldest + delay);
             if stopping {
                 self.queue.close();
             }
@@ -109,6 +115,11 @@ impl<E: Exporter> Runner<E> {
             let error = match self.send_part(&part, &mut claim).await? {
                 End::Done => continue,
                 End::Kept => return Ok(false),
+                End::Again => {
+                    self.queue.put_back(claim.give_back());
+                    self.hold().await;
+                    return Ok(true);
+                }
                 End::TooLarge(error) => error,
             };
             if let Some([left, right]) = batch::halve(&part) {
@@ -166,7 +177,7 @@ impl<E: Exporter> Runner<E> {
         records: u64,
         claim: &mut Claim<E::Batch>,
     ) -> Result<End, SinkError> {
-        let mut backoff = Backoff::new(self.pace.retry);
+        let mut backoff = self.waits.take().unwrap_or_else(|| Backoff::new(self.pace.retry));
         let mut first_attempt = None;
         loop {
             self.hold().await;
@@ -212,6 +223,11 @@ impl<E: Exporter> Runner<E> {
             self.stats.fail(error.kind);
             self.stats.retry();
             self.notices.failed(&error, "will retry");
+            // Between attempts it waits with the others, where the oldest make room for what comes.
+            if self.pace.retry.max_elapsed.is_none() && claim.is_stored() && claim.is_whole() {
+                self.waits = Some(backoff);
+                return Ok(End::Again);
+            }
         }
     }
 

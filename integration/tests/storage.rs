@@ -143,7 +143,7 @@ fn a_kill_costs_duplicates_at_most() {
 /// Scenario: a store with room for a part of what comes while the receiver is down; a graceful stop; a second process with
 /// the receiver back.
 /// Guarantees: the stop drops nothing and says what it keeps; what was dropped for room is counted and is not among what
-/// arrives; the first traffic, which was on its way, and the last arrive whole.
+/// arrives; that was the oldest: of the first traffic nothing arrives, the last arrives whole.
 #[test]
 fn a_bounded_store_drops_the_oldest_and_a_stop_keeps_the_rest() {
     need!(root());
@@ -154,10 +154,10 @@ fn a_bounded_store_drops_the_oldest_and_a_stop_keeps_the_rest() {
     let convis = start(&oracle, folder.path(), ",storage_size=24K");
     let mut truths = Vec::new();
     let accepted = || figure(&convis, "convis_sink_records_accepted_total");
-    while convis.ledger().sink("otlp").dropped < EVENTS as f64 {
+    while convis.ledger().sink("otlp").dropped < 1.5 * EVENTS as f64 {
         let truth = traffic();
         convis.wait_for_events(truth.server.port(), EVENTS);
-        // The first traffic is on its way from here on, what comes later waits.
+        // The first request gathers for a second; from then on everything waits between attempts.
         wait_for("an attempt", PATIENCE, || (figure(&convis, "convis_sink_exports_total") > 0).then_some(()));
         truths.push(truth);
         assert!(truths.len() < 50, "24 KiB take {} events", accepted());
@@ -174,8 +174,8 @@ fn a_bounded_store_drops_the_oldest_and_a_stop_keeps_the_rest() {
         (figure(&convis, "convis_sink_records_sent_total") >= kept).then_some(())
     });
     let arrived: Vec<_> = truths.iter().map(|truth| taken(&oracle, truth).len()).collect();
-    assert_eq!((arrived.first(), arrived.last()), (Some(&EVENTS), Some(&EVENTS)), "{arrived:?}");
-    assert_eq!(arrived.get(1), Some(&0), "the oldest that waited made room: {arrived:?}");
+    assert_eq!((arrived.first(), arrived.last()), (Some(&0), Some(&EVENTS)), "{arrived:?}");
+    assert!(arrived.is_sorted(), "the oldest made room: {arrived:?}");
     let arrived: usize = arrived.iter().sum();
     let all = truths.len() * EVENTS;
     // Background noise of the machine is counted too, so these are bounds.

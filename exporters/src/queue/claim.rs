@@ -68,6 +68,17 @@ impl<B: Batch> Claim<B> {
         self.items.iter().any(|queued| queued.receipt.is_some())
     }
 
+    /// Whether nothing of it has an outcome yet.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.open == self.items.iter().map(Queued::weight).sum::<u64>()
+    }
+
+    /// Everything claimed, in order, to be put back.
+    pub(crate) fn give_back(&mut self) -> Vec<Queued<B>> {
+        self.open = 0;
+        std::mem::take(&mut self.items)
+    }
+
     /// So many records are given up.
     pub(crate) fn dropped(&mut self, reason: DropReason, records: u64) {
         self.open -= records;

@@ -92,6 +92,10 @@ impl Backlog<MetricBatch> for Latest {
         self.shelf.ready().await;
         self.try_take()
     }
+
+    fn put_back(&mut self, taken: Vec<Queued<MetricBatch>>) {
+        self.shelf.update(|waiting| taken.into_iter().rev().for_each(|queued| waiting.push_front(queued)));
+    }
 }
 
 impl Drop for Latest {

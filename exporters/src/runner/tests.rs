@@ -106,6 +106,7 @@ fn lane(pace: Pace, steps: Vec<Step>) -> Lane {
         random: fastrand::Rng::with_seed(1),
         notices: Notices::new("test".into()),
         hold_until: Instant::now(),
+        waits: None,
     };
     let task = tokio::spawn(runner.run());
     Lane { script, entrance, stats, stop, task }

@@ -151,7 +151,7 @@ impl Keeper {
 
     /// Cuts a batch into records and numbers them.
     fn encode(&mut self, queued: Queued<EventBatch>, new: &mut VecDeque<(Entry, Record)>) {
-        let (batch, offered, mut room) = queued.into_parts();
+        let (batch, offered, mut room, _) = queued.into_parts();
         let whole = batch.events.len() <= RECORD_EVENTS;
         for events in batch.events.chunks(RECORD_EVENTS) {
             let bytes = codec::encode(events);
@@ -168,7 +168,7 @@ impl Keeper {
         }
     }
 
-    /// Drops the oldest, but for what is on its way, until the new ones fit.
+    /// Drops the oldest, but for what is being sent just now, until the new ones fit.
     fn make_room(&mut self, new: &mut VecDeque<(Entry, Record)>) {
         let freed: u64 = self.remove.iter().map(|settled| u64::from(settled.size.bytes)).sum();
         let mut bytes = self.held.bytes - freed.min(self.held.bytes);

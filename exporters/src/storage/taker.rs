@@ -50,6 +50,16 @@ impl Backlog<EventBatch> for Stored {
         }
         None
     }
+
+    fn put_back(&mut self, taken: Vec<Queued<EventBatch>>) {
+        self.shelf.update(|waiting| {
+            for queued in taken.into_iter().rev() {
+                let (batch, offered, room, receipt) = queued.into_parts();
+                let stored = receipt.map(|receipt| receipt.settled);
+                waiting.push_front(Entry { stored, batch: Some(Held { batch, offered, room }) });
+            }
+        });
+    }
 }
 
 impl Stored {
