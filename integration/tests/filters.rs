@@ -244,16 +244,32 @@ fn the_unexpected_is_told() {
     assert_eq!(Series::read(&points, OPENED_SUM, expected).sum(&in_lab), 1);
 }
 
-/// Scenario: loopback is left out by its name; connections to it over both families.
-/// Guarantees: nothing is told of them.
+/// Scenario: a file leaves out two ports; a connection of each family opens there and stays; then the file no longer says so, and is
+/// read again; the first two close, and two more come and go.
+/// Guarantees: nothing of the first two, neither before nor after; everything of the others.
 #[test]
-fn loopback_can_be_left_out() {
+fn a_new_policy_is_for_new_connections() {
     need!(root());
     let _turn = turns::together();
-    let [v4, v6] = [(); 2].map(|()| free_port());
-    let convis = Convis::start(&["--exclude", "network=loopback"]);
-    pair("127.0.0.1", v4);
-    pair("::1", v6);
+    let listeners = ["127.0.0.1:0", "[::1]:0"].map(|at| TcpListener::bind(at).expect("a free port"));
+    let at = listeners.each_ref().map(|listener| listener.local_addr().expect("a bound socket"));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("convis.yaml");
+    let write = |text: &str| std::fs::write(&file, text).expect("the file can be written");
+    write(&format!("filters: {{exclude: {{ports: [{}, {}]}}}}\n", at[0].port(), at[1].port()));
+    let mut convis = Convis::start(&["--config", &file.display().to_string()]);
+    let old = listeners.map(|listener| {
+        let client = TcpStream::connect(listener.local_addr().expect("a bound socket")).expect("a listener");
+        (client, listener.accept().expect("a client"))
+    });
+    wait_for_count(&convis, "convis_events_filtered_total", "opened", 4);
+    write("filters: {}\n");
+    assert!(convis.reload().contains("reloaded"));
+    drop(old);
+    let new = [free_port(), free_port()];
+    pair("127.0.0.1", new[0]);
+    pair("::1", new[1]);
     let stopped = convis.stop();
-    assert_eq!((stopped.events_at(v4).len(), stopped.events_at(v6).len()), (0, 0));
+    assert!(at.iter().all(|at| stopped.events_at(at.port()).is_empty()));
+    assert_eq!(new.map(|port| told(&stopped, port)), [(); 2].map(|()| whole(&["client", "server"], 1)));
 }
