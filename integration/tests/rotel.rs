@@ -7,7 +7,7 @@ use convis_integration::clock::poll;
 use convis_integration::convis::Convis;
 use convis_integration::event::Event;
 use convis_integration::need::root;
-use convis_integration::oracle::Oracle;
+use convis_integration::oracle::{Oracle, Request};
 use convis_integration::otlp;
 use convis_integration::rotel::Rotel;
 use convis_integration::traffic::Exchange;
@@ -39,7 +39,7 @@ fn rotel_understands_it() {
             let requests = oracle.requests().into_iter();
             let requests: Vec<_> =
                 requests.filter(|request| request.field("transport") == transport).collect();
-            let messages = requests.iter().map(|request| request.message());
+            let messages = requests.iter().map(Request::message);
             let events: Vec<Event> = messages
                 .clone()
                 .flat_map(|message| otlp::logs_at(message, port))
