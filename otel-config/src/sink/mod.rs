@@ -78,6 +78,7 @@ pub fn secrets_in(text: &str) -> Vec<Range<usize>> {
             "file" => file::KEYS,
             "newrelic" => newrelic::KEYS,
             "otlp" => otlp::KEYS,
+            "prometheus" => prometheus::KEYS,
             "stdout" => stdout::KEYS,
             _ => COMMON,
         };

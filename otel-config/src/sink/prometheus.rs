@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{Problem, Secret, Sources, Spec, decode::choose, intervals::parse_duration, spec::Key};
 
-const KEYS: &[Key] = &[
+pub(super) const KEYS: &[Key] = &[
     Key::plain("endpoint"),
     Key::plain("version"),
     Key::plain("username"),
