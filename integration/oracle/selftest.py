@@ -201,7 +201,9 @@ def check_broken_connections(oracle, post):
     oracle.fault("cut-before")
     _broken(post, ConnectionError)
     oracle.channel.close()
-    oracle.channel = grpc.insecure_channel(f"127.0.0.1:{oracle.ports['grpc']}")
+    # With connections of its own: those of a channel that is being closed may still be shared.
+    own = [("grpc.use_local_subchannel_pool", 1)]
+    oracle.channel = grpc.insecure_channel(f"127.0.0.1:{oracle.ports['grpc']}", options=own)
     assert grpc_failure(oracle.send_logs).code() == grpc.StatusCode.UNAVAILABLE
     assert len(oracle.requests()) == before, "what was not read whole is not written down"
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -33,6 +33,27 @@ pub enum Kind {
     Prometheus3,
     /// `VictoriaMetrics`, which takes 1.0.
     Victoria,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Prometheus2, Self::Prometheus3, Self::Victoria];
+
+    /// Where its program is, downloaded once; an error says why it cannot be had.
+    pub fn program(self) -> Result<PathBuf, String> {
+        let suite = match self {
+            Self::Prometheus2 => Suite("bookworm"),
+            Self::Prometheus3 | Self::Victoria => Suite("forky"),
+        };
+        packages::program(suite, self.package())
+    }
+
+    fn package(self) -> &'static str {
+        match self {
+            Self::Prometheus2 | Self::Prometheus3 => "prometheus",
+            Self::Victoria => "victoria-metrics",
+        }
+    }
 }
 
 /// How Prometheus is set up.
@@ -65,21 +86,17 @@ pub struct Series {
 impl Database {
     /// Starts it with an empty store; an error names what the machine lacks.
     pub fn start(kind: Kind, options: Options) -> Result<Self, String> {
-        let (suite, package) = match kind {
-            Kind::Prometheus2 => (Suite("bookworm"), "prometheus"),
-            Kind::Prometheus3 => (Suite("forky"), "prometheus"),
-            Kind::Victoria => (Suite("forky"), "victoria-metrics"),
-        };
+        let program = kind.program()?;
         let folder = tempfile::tempdir().expect("a temporary folder");
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let mut command = Command::new(packages::program(suite, package)?);
+        let mut command = Command::new(program);
         match kind {
             Kind::Victoria => victoria(&mut command, folder.path(), address),
             Kind::Prometheus2 | Kind::Prometheus3 => {
                 prometheus(&mut command, folder.path(), address, options);
             }
         }
-        let mut process = Process::start(package, command);
+        let mut process = Process::start(kind.package(), command);
         wait_for("the database to answer", PATIENCE, || {
             assert!(process.ended().is_none(), "{kind:?} ended: {}", process.stderr());
             http::get(address, "/-/ready").ok().filter(|(code, _)| matches!(code, 200 | 401))

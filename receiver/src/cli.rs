@@ -47,7 +47,8 @@ Examples:
   convis --sink otlp,endpoint=http://localhost:4317          to an OpenTelemetry Collector over gRPC
   convis --sink otlp,endpoint=http://localhost:4318          the same over HTTP
   convis --sink otlp,endpoint=https://otlp.example.com,header.api-key=@/run/secrets/key
-  convis --sink newrelic,account=1234567,key=@/run/secrets/key   to New Relic
+  convis --sink prometheus,endpoint=http://localhost:9090/api/v1/write   metrics by remote write
+  convis --sink newrelic,account=1234567,key=@/run/secrets/key   events to New Relic
   convis --sink file,path=/var/log/convis.jsonl              JSON lines in a file that is rotated
   convis --config /etc/convis/convis.yaml                    sinks and options from a file
 
@@ -56,8 +57,8 @@ and OTEL_BLRP_SCHEDULE_DELAY.
 Exit codes: 0 ok, 64 wrong usage or configuration, 69 the kernel lacks what is needed, 70 internal error, 77 not permitted.";
 
 const SINK_HELP: &str = "\
-Where events and metrics go, repeatable: stdout[,format=table|json], file,path=PATH, otlp[,endpoint=URL][,KEY=VALUE]... or newrelic,account=ID,key=KEY; \
-KEY=@FILE reads a value from a file, ${env:NAME} from the environment, \\, is a comma [default: stdout]";
+Where events and metrics go, repeatable: stdout[,format=table|json], file,path=PATH, otlp[,endpoint=URL][,KEY=VALUE]..., prometheus,endpoint=URL, \
+prometheus,listen=ADDR or newrelic,account=ID,key=KEY; KEY=@FILE reads a value from a file, ${env:NAME} from the environment, \\, is a comma [default: stdout]";
 
 /// Options of `run`.
 #[derive(Debug, Clone, Args)]

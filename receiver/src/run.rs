@@ -74,6 +74,7 @@ fn start_log() {
     let _already = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(settings::is_coloured(&std::io::stderr()))
         .with_target(false)
         .try_init();
 }

@@ -1,6 +1,6 @@
 //! From the command line and the environment to what each part is built with.
 
-use std::io::IsTerminal as _;
+use std::io::IsTerminal;
 use std::path::Path;
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ pub fn resolve(given: &Run) -> Result<Resolved, Fatal> {
         sinks.push(SinkConfig::default());
     }
     let terminal = std::io::stdout().is_terminal();
-    let colour = terminal && environment("NO_COLOR").is_none_or(|value| value.is_empty());
+    let colour = is_coloured(&std::io::stdout());
     let shared = Settings {
         event_delay: batch_delay(&sources),
         queue_records: QUEUE_RECORDS,
@@ -96,6 +96,11 @@ fn policy(flags: &cli::Policy, file: policy::Settings) -> Result<Policy, Fatal> 
     }
     settings.extend(file);
     Ok(Policy::new(&settings)?)
+}
+
+/// Whether an output is for a person's eyes, who has not declined colours (<https://no-color.org>).
+pub fn is_coloured(output: &impl IsTerminal) -> bool {
+    output.is_terminal() && environment("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// A variable of the process environment.
