@@ -251,6 +251,14 @@ impl End {
         });
     }
 
+    /// Bytes that MPTCP sent once more, beyond what was written, once all of that has arrived.
+    pub(super) fn sent_again(&self) -> u64 {
+        crate::clock::wait_for("all to be acknowledged", std::time::Duration::from_secs(20), || {
+            let words = self.act("mptcp_info");
+            (words[0] == "true").then(|| words[1].parse().expect("a count"))
+        })
+    }
+
     pub(super) fn shutdown(&self) {
         self.act("shutdown");
     }

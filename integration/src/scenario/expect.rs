@@ -54,9 +54,9 @@ pub(super) struct Closed {
     pub(super) opened: bool,
     /// `convis.close.reason`
     pub(super) reason: &'static str,
-    /// Whether the socket is a subflow of MPTCP, which agrees on the end above TCP, so that either FIN may be the first, and
-    /// may send some of what was written once more.
-    pub(super) is_subflow: bool,
+    /// Of a subflow of MPTCP, which agrees on the end above TCP, so that either FIN may be the first: the bytes of what was
+    /// written that it sent once more, and those that its peer did.
+    pub(super) subflow: Option<[u64; 2]>,
     /// Bytes that the application wrote.
     pub(super) written: u64,
     /// Whether everything written was acknowledged, `sent` being the same.
@@ -104,7 +104,7 @@ impl Closed {
         Self {
             opened: true,
             reason,
-            is_subflow: false,
+            subflow: None,
             written,
             all_sent: true,
             received: Some(read),

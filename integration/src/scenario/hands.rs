@@ -279,6 +279,9 @@ fn with_socket(deed: &str, socket: &OwnedFd, words: &mut Words<'_>) -> io::Resul
                 info.state
             )
         }),
+        "mptcp_info" => {
+            raw::mptcp_info(socket.as_fd()).map(|info| format!("{} {}", info.is_acked, info.bytes_again))
+        }
         "write" => {
             let bytes = words.next()?;
             deeds::write(socket, bytes, words.word()?)

@@ -185,7 +185,7 @@ impl Problems {
             self.0.push(format!("severity is {}, not INFO", event.severity));
         }
         let reason = event.try_get("convis.close.reason").and_then(Value::as_str);
-        let either = closed.is_subflow && matches!(reason, Some("local_close" | "peer_close"));
+        let either = closed.subflow.is_some() && matches!(reason, Some("local_close" | "peer_close"));
         if !either {
             self.same(event, "convis.close.reason", closed.reason);
         }
@@ -206,8 +206,8 @@ impl Problems {
     }
 
     fn bytes(&mut self, event: &Event, closed: &Closed) {
-        if closed.is_subflow {
-            self.bytes_of_subflow(event, closed);
+        if let Some(again) = closed.subflow {
+            self.bytes_of_subflow(event, closed, again);
             return;
         }
         if let Some(received) = closed.received {
@@ -231,14 +231,16 @@ impl Problems {
         }
     }
 
-    /// Each direction has at least what was written, and at most one probe more: that both ends say the same is the law of
-    /// [`transfer`].
-    fn bytes_of_subflow(&mut self, event: &Event, closed: &Closed) {
-        const PROBE: f64 = 1.0;
-        for (key, bytes) in [("sent", Some(closed.written)), ("received", closed.received)] {
+    /// Each direction has at least what was written, and at most what MPTCP says that it sent again and one probe more: that
+    /// both ends say the same is the law of [`transfer`].
+    fn bytes_of_subflow(&mut self, event: &Event, closed: &Closed, [again, peers]: [u64; 2]) {
+        const PROBE: u64 = 1;
+        for (key, bytes, again) in
+            [("sent", Some(closed.written), again), ("received", closed.received, peers)]
+        {
             if let Some(bytes) = bytes {
-                let least = bytes as f64;
-                self.within(event, &format!("convis.bytes.{key}"), least..=least + PROBE);
+                let most = bytes + again + PROBE;
+                self.within(event, &format!("convis.bytes.{key}"), bytes as f64..=most as f64);
             }
         }
         self.same(event, "convis.bytes.unacked", Value::Null);

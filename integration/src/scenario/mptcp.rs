@@ -1,10 +1,11 @@
 //! Multipath TCP: each subflow is one TCP connection, its owner the process with the socket above it.
+//! Above TCP, both ends agree on the end; then each closes the subflow, and either FIN may be the first. What one end sent is
+//! what the other received, but MPTCP may have sent some of it twice, of which it keeps an account.
 
 use std::net::SocketAddr;
 
 use super::actor::{Actor, Hand, Place, new_number};
 use super::end::{End, Listener, Stopped, Way};
-use super::expect::Expected;
 use super::stage::{Lacking, Played, Stage};
 use super::suite::Scenario;
 
@@ -40,22 +41,18 @@ fn play(stage: &mut Stage, client_speaks: bool, server_speaks: bool) -> Played {
             server.write_to(&mut client, bytes / 2);
             let (first, second) =
                 if client_first { (&mut client, &mut server) } else { (&mut server, &mut client) };
+            let is_multipath = client_speaks && server_speaks;
+            let again = is_multipath.then(|| [first.sent_again(), second.sent_again()]);
             first.close();
             assert_eq!(second.read_all(), Stopped::AtEnd, "the other end closes");
             second.close();
-            let ends = [first.ended("local_close"), second.ended("peer_close")];
-            let is_multipath = client_speaks && server_speaks;
-            stage.expect_both(if is_multipath { ends.map(multipath) } else { ends });
+            let mut ends = [first.ended("local_close"), second.ended("peer_close")];
+            ends[0].closed().subflow = again;
+            ends[1].closed().subflow = again.map(|[first, second]| [second, first]);
+            stage.expect_both(ends);
         }
     }
     Ok(())
-}
-
-/// Above TCP, both ends agree on the end; then each closes the subflow, and either FIN may be the first. What one end sent is
-/// what the other received, but MPTCP may have sent a little of it twice.
-fn multipath(mut end: Expected) -> Expected {
-    end.closed().is_subflow = true;
-    end
 }
 
 fn socket(hand: &Hand, at: SocketAddr) -> Result<u32, Lacking> {

@@ -29,29 +29,58 @@ pub(super) struct TcpInfo {
     pub(super) state: u64,
 }
 
+/// What the kernel says of MPTCP above the subflows of a socket.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct MptcpInfo {
+    /// Whether everything that was written has arrived: nothing of it is sent any more.
+    pub(super) is_acked: bool,
+    /// What was sent once more, by MPTCP itself. Kernels before 6.5 do not say, and it is 0.
+    pub(super) bytes_again: u64,
+}
+
+/// Reads `MPTCP_INFO`.
+pub(super) fn mptcp_info(socket: BorrowedFd<'_>) -> io::Result<MptcpInfo> {
+    const SOL_MPTCP: i32 = 284;
+    const MPTCP_INFO: i32 = 1;
+    let info = Info::read(socket, SOL_MPTCP, MPTCP_INFO)?;
+    // The offsets are those of `struct mptcp_info` in linux/mptcp.h: write_seq, snd_una, bytes_retrans.
+    Ok(MptcpInfo { is_acked: info.eight(16) == info.eight(24), bytes_again: info.eight(48) })
+}
+
+/// A structure that the kernel fills as far as it knows it; zeros are behind that.
+struct Info([u8; 256]);
+
+impl Info {
+    fn read(socket: BorrowedFd<'_>, level: i32, name: i32) -> io::Result<Self> {
+        let mut bytes = [0_u8; 256];
+        let mut size = libc::socklen_t::try_from(bytes.len()).map_err(io::Error::other)?;
+        let into = bytes.as_mut_ptr().cast();
+        // SAFETY: the kernel writes at most `size` bytes into a live buffer of that size.
+        let outcome = unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, into, &raw mut size) };
+        if outcome == 0 { Ok(Self(bytes)) } else { Err(io::Error::last_os_error()) }
+    }
+
+    fn four(&self, at: usize) -> u64 {
+        u64::from(self.0[at..at + 4].try_into().map_or(0, u32::from_ne_bytes))
+    }
+
+    fn eight(&self, at: usize) -> u64 {
+        self.0[at..at + 8].try_into().map_or(0, u64::from_ne_bytes)
+    }
+}
+
 /// Reads `TCP_INFO`.
 pub(super) fn tcp_info(socket: BorrowedFd<'_>) -> io::Result<TcpInfo> {
-    let mut bytes = [0_u8; 256];
-    let mut size = libc::socklen_t::try_from(bytes.len()).map_err(io::Error::other)?;
-    let into = bytes.as_mut_ptr().cast();
-    // SAFETY: the kernel writes at most `size` bytes into a live buffer of that size.
-    let outcome = unsafe {
-        libc::getsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, into, &raw mut size)
-    };
-    if outcome != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    let four = |at: usize| u64::from(bytes[at..at + 4].try_into().map_or(0, u32::from_ne_bytes));
-    let eight = |at: usize| bytes[at..at + 8].try_into().map_or(0, u64::from_ne_bytes);
+    let info = Info::read(socket, libc::IPPROTO_TCP, libc::TCP_INFO)?;
     // The offsets are those of `struct tcp_info` in linux/tcp.h.
     Ok(TcpInfo {
-        rtt: four(68),
-        retransmits: four(100),
-        bytes_acked: eight(120),
-        bytes_received: eight(128),
-        segments_out: four(136),
-        segments_in: four(140),
-        state: u64::from(bytes[0]),
+        rtt: info.four(68),
+        retransmits: info.four(100),
+        bytes_acked: info.eight(120),
+        bytes_received: info.eight(128),
+        segments_out: info.four(136),
+        segments_in: info.four(140),
+        state: u64::from(info.0[0]),
     })
 }
 
