@@ -50,11 +50,6 @@ impl Reopen {
         self.0.send_replace(());
     }
 
-    /// Whether any sink writes files.
-    pub fn is_of_use(&self) -> bool {
-        self.0.receiver_count() > 0
-    }
-
     pub(crate) fn asked(&self) -> watch::Receiver<()> {
         self.0.subscribe()
     }

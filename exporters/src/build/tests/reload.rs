@@ -66,6 +66,28 @@ async fn what_stays_stays_and_what_parts_sends_what_it_holds() {
     assert!((1..=2).contains(&requests(&kept)));
 }
 
+/// Scenario: settings go from one address to another and back while the first sink still holds events, and are then read
+/// again as they are.
+/// Guarantees: the sink that parts never comes back, and the one that follows it stays.
+#[tokio::test]
+async fn what_has_parted_is_not_taken_for_what_runs() {
+    let (_hanging, base) = Receiver::start(vec![Answer::Hang; 9]).await;
+    let configs = [named("a", &base)];
+    let (first, mut runners) = build(&configs, &settings()).unwrap();
+    first[0].offer_events(&samples::events());
+    let mut running = first;
+    for base in ["http://127.0.0.1:1", &base] {
+        let next = reload(&[named("a", base)], &settings(), &running, &mut runners).unwrap();
+        assert!(!next[0].is(&running[0]));
+        runners.part(&next, Instant::now() + Duration::from_mins(1));
+        running = next;
+    }
+    let same = reload(&configs, &settings(), &running, &mut runners).unwrap();
+    assert!(same[0].is(&running[0]));
+    drop((running, same));
+    let _given_up = runners.stop(Instant::now()).await;
+}
+
 /// Scenario: a new sink beside an old one cannot be built.
 /// Guarantees: the error names it; the old sinks go on.
 #[tokio::test]
