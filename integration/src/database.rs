@@ -63,6 +63,8 @@ pub struct Options {
     pub password: bool,
     /// Scrapes this address each second.
     pub scrapes: Option<SocketAddr>,
+    /// Takes native histograms, which versions before 3.8 do only when told to.
+    pub native: bool,
 }
 
 /// A running database.
@@ -199,6 +201,9 @@ fn prometheus(command: &mut Command, folder: &Path, address: SocketAddr, options
         .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
         .arg(format!("--web.listen-address={address}"))
         .arg("--web.enable-remote-write-receiver");
+    if options.native {
+        command.arg("--enable-feature=native-histograms");
+    }
 }
 
 fn victoria(command: &mut Command, folder: &Path, address: SocketAddr) {

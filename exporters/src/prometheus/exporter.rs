@@ -8,6 +8,7 @@ use super::answer::{self, refused};
 use super::credentials;
 use super::encode::{encode_v1, encode_v2};
 use super::line::Line;
+use super::plan::Form;
 use super::streams::Streams;
 use crate::accounting::ErrorType;
 use crate::batch::Slice;
@@ -64,7 +65,7 @@ impl RemoteWriter {
         Ok(Self {
             web: Web::new(target)?,
             redact: Redact::new(&secrets),
-            streams: Streams::new(resource_labels.to_vec()),
+            streams: Streams::new(Form { keys: resource_labels.to_vec(), native: config.native_histograms }),
             speaks,
             request: Request { lines: Vec::new(), encoded_as: speaks, as_v1: None },
             doubtful: false,
@@ -79,7 +80,8 @@ impl RemoteWriter {
         };
         if reply.status.is_success() && answer::has_written(&reply) {
             self.speaks = Speaks::V2 { understood: true };
-            return Outcome::SENT;
+            let histograms = self.request.lines.iter().map(|line| line.histograms().len());
+            return answer::taken(&reply, histograms, self.web.shown());
         }
         if !reply.status.is_success() && !answer::may_want_v1(reply.status, understood) {
             return refused(&reply, self.web.shown());
