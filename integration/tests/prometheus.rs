@@ -199,9 +199,7 @@ fn native_histograms_have_the_truth() {
     let start = |kind, options| Database::start(kind, options);
     let native = need!(start(Kind::Prometheus3, Options { native: true, ..Options::default() }));
     let classic = need!(start(Kind::Prometheus2, Options::default()));
-    let mut arguments = ["--interval", "1s", "--series-ttl", "1s", "--sink", "stdout,format=json"]
-        .map(str::to_owned)
-        .to_vec();
+    let mut arguments = ["--interval", "1s", "--series-ttl", "1s"].map(str::to_owned).to_vec();
     for database in [&native, &classic] {
         arguments.extend(["--sink".to_owned(), database.sink() + ",native_histograms=true"]);
     }
@@ -213,7 +211,7 @@ fn native_histograms_have_the_truth() {
 
     check_written(&classic, &truth, executable);
     for side in [Side::Client, Side::Server] {
-        check_native(&native, &truth, executable, side, &durations(&events, side));
+        check_native(&native, &truth, executable, side, &durations(&events, executable, side));
     }
     let parts = selector("", executable, ",__name__=~\"convis_.*_(bucket|sum|count)\"");
     assert_eq!(
@@ -231,12 +229,14 @@ fn native_histograms_have_the_truth() {
     assert!(!stopped.stderr.contains("WARN"), "{}", stopped.stderr);
 }
 
-/// What the closed events of one end say, in seconds, from the shortest.
-fn durations(events: &[Event], side: Side) -> Vec<f64> {
-    let of_side =
-        events.iter().filter(|event| event.attributes["convis.connection.role"] == side.to_string());
-    let mut durations: Vec<_> =
-        of_side.filter_map(|event| event.attributes.get("convis.connection.duration")?.as_f64()).collect();
+/// What the closed events of an executable's connections at one end say, in seconds, from the shortest.
+fn durations(events: &[Event], executable: &str, side: Side) -> Vec<f64> {
+    let is_mine = |event: &&Event| {
+        event.resource.get("process.executable.name").is_some_and(|name| name == executable)
+            && event.attributes["convis.connection.role"] == side.to_string()
+    };
+    let duration = |event: &Event| event.attributes.get("convis.connection.duration")?.as_f64();
+    let mut durations: Vec<_> = events.iter().filter(is_mine).filter_map(duration).collect();
     durations.sort_by(f64::total_cmp);
     durations
 }

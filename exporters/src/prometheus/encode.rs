@@ -12,7 +12,9 @@ use crate::model::{Descriptor, Instrument};
 /// The bytes of a 1.0 request, not compressed. Native histograms, which it has none of, are classic ones there.
 pub(super) fn encode_v1(lines: &[Line]) -> Vec<u8> {
     let mut timeseries = Vec::with_capacity(lines.len());
-    lines.iter().for_each(|line| line.classic(&mut |line| timeseries.push(v1_series(line))));
+    for line in lines {
+        line.classic(&mut |line| timeseries.push(v1_series(line)));
+    }
     v1::WriteRequest { timeseries }.encode_to_vec()
 }
 

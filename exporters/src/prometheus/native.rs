@@ -47,7 +47,7 @@ fn spans(buckets: &ExponentialBuckets) -> (Vec<Span>, Vec<i64>) {
     let mut before = 0;
     // Empty buckets since the last one that was told.
     let mut gap = 0;
-    for (position, count) in buckets.counts().iter().enumerate() {
+    for count in buckets.counts() {
         if *count == 0 {
             gap += 1;
             continue;
@@ -59,9 +59,10 @@ fn spans(buckets: &ExponentialBuckets) -> (Vec<Span>, Vec<i64>) {
                 }
                 span.length += narrow(gap) + 1;
             }
-            Some(_) => spans.push(Span { offset: narrow(gap).cast_signed(), length: 1 }),
-            None => {
-                spans.push(Span { offset: buckets.offset() + narrow(position).cast_signed() + 1, length: 1 })
+            last => {
+                let offset =
+                    if last.is_some() { 0 } else { buckets.offset() + 1 } + narrow(gap).cast_signed();
+                spans.push(Span { offset, length: 1 });
             }
         }
         let count = i64::try_from(*count).unwrap_or(i64::MAX);

@@ -81,7 +81,9 @@ fn metrics(seconds: u64) -> Arc<MetricBatch> {
 fn native_metrics(seconds: u64) -> Arc<MetricBatch> {
     let Instrument::Histogram { bounds } = DURATION.instrument else { panic!() };
     let mut value = Histogram::new(bounds, true);
-    [0.0, 0.05, 0.3, 0.3, 0.75, 60.0].iter().for_each(|measured| value.record(bounds, *measured));
+    for measured in [0.0, 0.05, 0.3, 0.3, 0.75, 60.0] {
+        value.record(bounds, measured);
+    }
     let mut batch = Arc::unwrap_or_clone(metrics(seconds));
     batch.resources[0].metrics[2].points[0].value = PointValue::Histogram(value);
     Arc::new(batch)

@@ -8,7 +8,9 @@ const BOUNDS: &[f64] = &[0.1, 1.0];
 
 fn measured(all: &[f64]) -> PointValue {
     let mut histogram = Histogram::new(BOUNDS, true);
-    all.iter().for_each(|measured| histogram.record(BOUNDS, *measured));
+    for measured in all {
+        histogram.record(BOUNDS, *measured);
+    }
     PointValue::Histogram(histogram)
 }
 

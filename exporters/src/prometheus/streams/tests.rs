@@ -155,7 +155,9 @@ fn histograms_and_levels() {
 fn exponential(measured: &[f64]) -> PointValue {
     let Instrument::Histogram { bounds } = DURATION.instrument else { panic!() };
     let mut histogram = Histogram::new(bounds, true);
-    measured.iter().for_each(|measured| histogram.record(bounds, *measured));
+    for measured in measured {
+        histogram.record(bounds, *measured);
+    }
     PointValue::Histogram(histogram)
 }
 
