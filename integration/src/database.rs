@@ -139,6 +139,19 @@ impl Database {
         result.iter().map(|series| Series::read(series, "value")).collect()
     }
 
+    /// The buckets of the native histograms of an expression at present: above what, up to what, and how many.
+    pub fn buckets(&self, expression: &str) -> Vec<[f64; 3]> {
+        let number = |text: &Value| text.as_str().and_then(|text| text.parse().ok()).expect("a number");
+        let bucket = |bucket: &Value| [&bucket[1], &bucket[2], &bucket[3]].map(number);
+        let result = self.query(expression);
+        result
+            .iter()
+            .filter_map(|of| of["histogram"][1]["buckets"].as_array())
+            .flatten()
+            .map(bucket)
+            .collect()
+    }
+
     /// Lines of its log that complain.
     pub fn complaints(&self) -> Vec<String> {
         let complains = |line: &&str| {

@@ -264,7 +264,13 @@ fn check_native(database: &Database, truth: &Truth, executable: &str, side: Side
     // It began with nothing: all of it is an increase.
     let increase = last(&database.now(&format!("histogram_count(increase({series}[5m]))")));
     assert!(increase >= exact(CONNECTIONS as u64), "{side}: {increase}");
-    assert_eq!(ask("histogram_fraction(0, 3600, ").to_bits(), 1_f64.to_bits(), "{side}");
+    let buckets = database.buckets(&format!("last_over_time({series}[10m])"));
+    for [above, up_to, count] in &buckets {
+        let fitting = expected.iter().filter(|of| above < *of && *of <= up_to).count();
+        assert_eq!(count.to_bits(), exact(fitting as u64).to_bits(), "{side}: {expected:?} {buckets:?}");
+    }
+    let held: f64 = buckets.iter().map(|[_, _, count]| count).sum();
+    assert_eq!(held.to_bits(), exact(CONNECTIONS as u64).to_bits(), "{side}: {buckets:?}");
     // A quantile lies in the bucket of the measurement. Those of an octave are at least 32, as all lie within five.
     for (quantile, of) in [(0.05, expected[0]), (0.55, expected[5]), (0.95, expected[9])] {
         let told = ask(&format!("histogram_quantile({quantile}, "));

@@ -25,7 +25,7 @@ pub(super) fn has_written(reply: &Reply) -> bool {
 /// each of which `sent` has the number of samples.
 pub(super) fn taken(reply: &Reply, sent: impl Iterator<Item = usize>, endpoint: &str) -> Outcome {
     let (mut series, mut samples) = (0, 0);
-    for sent in sent.filter(|sent| *sent > 0) {
+    for sent in sent {
         series += 1;
         samples += sent as u64;
     }

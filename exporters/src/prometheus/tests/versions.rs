@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use convis_otel_config::{RemoteWrite, RemoteWriteVersion};
 
 use super::{message, metrics, native_metrics, send, to, version, writer};
@@ -126,5 +128,31 @@ async fn histograms_that_were_not_stored_are_counted() {
                 message.contains("native histograms; enable them there or take out `native_histograms`");
             assert_eq!(says, expected > 0, "{message}");
         }
+    }
+}
+
+/// Scenario: receivers that take 2.0 without histograms and fail at native ones, as Prometheus does where they are switched off; and
+/// that fail once they have stored some.
+/// Guarantees: the same data by 1.0 in the first case, and a retry in the second.
+#[tokio::test]
+async fn a_receiver_without_native_histograms_gets_classic_ones() {
+    let stored = written().with_header("x-prometheus-remote-write-histograms-written", "2");
+    let failed = || Answer::status(500).with_body("native histograms are disabled");
+    let table = [
+        (vec![written(), failed()], vec!["2.0.0", "2.0.0", "0.1.0"], true),
+        (vec![stored, failed()], vec!["2.0.0", "2.0.0"], false),
+    ];
+    for (answers, versions, is_sent) in table {
+        let (receiver, base) = Receiver::start(answers).await;
+        let config = RemoteWrite { native_histograms: true, ..to(&base, RemoteWriteVersion::V2) };
+        let mut writer = writer(&config);
+        let mut first = Arc::unwrap_or_clone(native_metrics(0));
+        if is_sent {
+            first.resources[0].metrics.pop();
+        }
+        send(&mut writer, Arc::new(first)).await;
+        let outcome = send(&mut writer, native_metrics(10)).await;
+        assert_eq!(matches!(outcome, Outcome::Sent { rejected: 0, .. }), is_sent, "{outcome:?}");
+        assert_eq!(receiver.asked().iter().map(version).collect::<Vec<_>>(), versions);
     }
 }
