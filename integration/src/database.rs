@@ -63,6 +63,8 @@ pub struct Options {
     pub password: bool,
     /// Scrapes this address each second.
     pub scrapes: Option<SocketAddr>,
+    /// Takes native histograms, which versions before 3.8 do only when told to.
+    pub native: bool,
 }
 
 /// A running database.
@@ -137,6 +139,19 @@ impl Database {
         result.iter().map(|series| Series::read(series, "value")).collect()
     }
 
+    /// The buckets of the native histograms of an expression at present: above what, up to what, and how many.
+    pub fn buckets(&self, expression: &str) -> Vec<[f64; 3]> {
+        let number = |text: &Value| text.as_str().and_then(|text| text.parse().ok()).expect("a number");
+        let bucket = |bucket: &Value| [&bucket[1], &bucket[2], &bucket[3]].map(number);
+        let result = self.query(expression);
+        result
+            .iter()
+            .filter_map(|of| of["histogram"][1]["buckets"].as_array())
+            .flatten()
+            .map(bucket)
+            .collect()
+    }
+
     /// Lines of its log that complain.
     pub fn complaints(&self) -> Vec<String> {
         let complains = |line: &&str| {
@@ -199,6 +214,9 @@ fn prometheus(command: &mut Command, folder: &Path, address: SocketAddr, options
         .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
         .arg(format!("--web.listen-address={address}"))
         .arg("--web.enable-remote-write-receiver");
+    if options.native {
+        command.arg("--enable-feature=native-histograms");
+    }
 }
 
 fn victoria(command: &mut Command, folder: &Path, address: SocketAddr) {

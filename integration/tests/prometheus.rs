@@ -10,6 +10,7 @@ use convis_integration::actors::{Scene, Truth, free_port};
 use convis_integration::clock::{poll, wait_for};
 use convis_integration::convis::{Convis, command};
 use convis_integration::database::{Database, Kind, Options, Series, USER};
+use convis_integration::event::Event;
 use convis_integration::http;
 use convis_integration::need::root;
 use convis_integration::process::{built, run};
@@ -19,6 +20,8 @@ use convis_integration::{need, turns};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const CONNECTIONS: usize = 10;
+/// How long those connections are open at least whose durations are compared.
+const HOLD: Duration = Duration::from_millis(50);
 
 /// A copy of the traffic tool under a name of its own, whose series are this test's alone.
 fn own_program(folder: &tempfile::TempDir, name: &str) -> PathBuf {
@@ -29,7 +32,13 @@ fn own_program(folder: &tempfile::TempDir, name: &str) -> PathBuf {
 
 /// Ten connections, half of them closed first by each end.
 fn play(program: PathBuf) -> Truth {
-    let exchange = Exchange { send: 12_345, expect: 67_890, first: Side::Server, ..Exchange::default() };
+    play_for(program, Duration::ZERO)
+}
+
+/// As [`play`], each open for at least this long.
+fn play_for(program: PathBuf, hold: Duration) -> Truth {
+    let exchange =
+        Exchange { send: 12_345, expect: 67_890, first: Side::Server, hold, ..Exchange::default() };
     let one = Scene::one("127.0.0.1:0", exchange);
     Scene { count: CONNECTIONS, program: Some(program), ..one }.play()
 }
@@ -176,6 +185,110 @@ fn databases_have_the_truth() {
     let stopped = convis.stop();
     assert!(stopped.status.success(), "{}", stopped.stderr);
     assert!(!stopped.stderr.contains("WARN"), "{}", stopped.stderr);
+}
+
+/// Scenario: ten connections that last 50 ms and more, sent with native histograms to Prometheus 3, and to Prometheus 2, which
+/// knows 1.0 only.
+/// Guarantees: in the former, histograms that have exactly as many durations as there were connections, with the sum and the
+/// quantiles that the events' durations have, from zero, and no classic series; in the latter classic ones, as exact; nobody
+/// complains; once the processes are gone the histograms are gone too.
+#[test]
+fn native_histograms_have_the_truth() {
+    need!(root());
+    let _turn = turns::together();
+    let start = |kind, options| Database::start(kind, options);
+    let native = need!(start(Kind::Prometheus3, Options { native: true, ..Options::default() }));
+    let classic = need!(start(Kind::Prometheus2, Options::default()));
+    let mut arguments = ["--interval", "1s", "--series-ttl", "1s"].map(str::to_owned).to_vec();
+    for database in [&native, &classic] {
+        arguments.extend(["--sink".to_owned(), database.sink() + ",native_histograms=true"]);
+    }
+    let convis = Convis::start(&arguments);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let executable = "prom-native";
+    let truth = play_for(own_program(&folder, executable), HOLD);
+    let events = convis.wait_for_events(truth.server.port(), 4 * CONNECTIONS);
+
+    check_written(&classic, &truth, executable);
+    for side in [Side::Client, Side::Server] {
+        check_native(&native, &truth, executable, side, &durations(&events, executable, side));
+    }
+    let parts = selector("", executable, ",__name__=~\"convis_.*_(bucket|sum|count)\"");
+    assert_eq!(
+        native.now(&format!("count(last_over_time({parts}[10m]))")).len(),
+        0,
+        "classic ones beside the native"
+    );
+    for database in [&native, &classic] {
+        check_gone(database, executable);
+        assert_eq!(database.complaints(), Vec::<String>::new(), "{}", database.name());
+    }
+    assert_eq!(troubles(&convis), Vec::<String>::new(), "{}", convis.stderr());
+    let stopped = convis.stop();
+    assert!(stopped.status.success(), "{}", stopped.stderr);
+    assert!(!stopped.stderr.contains("WARN"), "{}", stopped.stderr);
+}
+
+/// What the closed events of an executable's connections at one end say, in seconds, from the shortest.
+fn durations(events: &[Event], executable: &str, side: Side) -> Vec<f64> {
+    let is_mine = |event: &&Event| {
+        event.resource.get("process.executable.name").is_some_and(|name| name == executable)
+            && event.attributes["convis.connection.role"] == side.to_string()
+    };
+    let duration = |event: &Event| event.attributes.get("convis.connection.duration")?.as_f64();
+    let mut durations: Vec<_> = events.iter().filter(is_mine).filter_map(duration).collect();
+    durations.sort_by(f64::total_cmp);
+    durations
+}
+
+/// Panics unless the database has the durations of one end as a native histogram. `expected` ascend.
+fn check_native(database: &Database, truth: &Truth, executable: &str, side: Side, expected: &[f64]) {
+    let reports = if side == Side::Client { &truth.clients } else { &truth.servers };
+    assert_eq!((reports.len(), expected.len()), (CONNECTIONS, CONNECTIONS), "{side}");
+    for (report, duration) in in_order(reports).iter().zip(expected) {
+        assert!((report - duration).abs() < 0.25, "{side}: the sockets say {report}, convis {duration}");
+        assert!(*duration >= HOLD.as_secs_f64(), "{side}: {duration}");
+    }
+    let more = format!(",convis_connection_role=\"{side}\",server_port=\"{}\"", truth.server.port());
+    let series = selector("convis_tcp_connection_duration_seconds", executable, &more);
+    let ask = |function: &str| {
+        // Also once the series has ended.
+        let answer = database.now(&format!("{function}last_over_time({series}[10m]))"));
+        last(&answer)
+    };
+    let is_there =
+        || (ask("histogram_count(").to_bits() == exact(CONNECTIONS as u64).to_bits()).then_some(());
+    assert!(poll(PATIENCE, is_there).is_some(), "{side}: {}", ask("histogram_count("));
+    let sum = expected.iter().sum::<f64>();
+    assert!((ask("histogram_sum(") - sum).abs() < 1e-9, "{side}: {} is not {sum}", ask("histogram_sum("));
+    // It began with nothing: all of it is an increase.
+    let increase = last(&database.now(&format!("histogram_count(increase({series}[5m]))")));
+    assert!(increase >= exact(CONNECTIONS as u64), "{side}: {increase}");
+    let buckets = database.buckets(&format!("last_over_time({series}[10m])"));
+    for [above, up_to, count] in &buckets {
+        let fitting = expected.iter().filter(|of| above < *of && *of <= up_to).count();
+        assert_eq!(count.to_bits(), exact(fitting as u64).to_bits(), "{side}: {expected:?} {buckets:?}");
+    }
+    let held: f64 = buckets.iter().map(|[_, _, count]| count).sum();
+    assert_eq!(held.to_bits(), exact(CONNECTIONS as u64).to_bits(), "{side}: {buckets:?}");
+    // A quantile lies in the bucket of the measurement. Those of an octave are at least 32, as all lie within five.
+    for (quantile, of) in [(0.05, expected[0]), (0.55, expected[5]), (0.95, expected[9])] {
+        let told = ask(&format!("histogram_quantile({quantile}, "));
+        assert!(
+            (told / of).log2().abs() < 1.0 / 32.0,
+            "{side}: {quantile} is {told}, measured was {of}: {expected:?}"
+        );
+    }
+}
+
+/// How long connections were open by their own processes, in seconds, from the shortest.
+fn in_order(reports: &[Report]) -> Vec<f64> {
+    let mut open: Vec<_> = reports
+        .iter()
+        .map(|report| Duration::from_nanos(report.ended - report.opened).as_secs_f64())
+        .collect();
+    open.sort_by(f64::total_cmp);
+    open
 }
 
 /// A scrape has no zeros of its own and may come late: only last values are compared.

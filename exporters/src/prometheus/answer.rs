@@ -6,10 +6,12 @@ use crate::accounting::ErrorType;
 use crate::outcome::{ExportError, Outcome};
 use crate::web::Reply;
 
+const HISTOGRAMS_WRITTEN: &str = "x-prometheus-remote-write-histograms-written";
+
 /// A receiver of 2.0 says in at least one of these what it stored.
 const WRITTEN: [&str; 3] = [
     "x-prometheus-remote-write-samples-written",
-    "x-prometheus-remote-write-histograms-written",
+    HISTOGRAMS_WRITTEN,
     "x-prometheus-remote-write-exemplars-written",
 ];
 
@@ -17,6 +19,26 @@ const WRITTEN: [&str; 3] = [
 /// is an empty one.
 pub(super) fn has_written(reply: &Reply) -> bool {
     WRITTEN.iter().any(|name| reply.headers.contains_key(*name))
+}
+
+/// The outcome of a 2.0 request that was taken: without what the receiver does not say it stored of the native histograms, of
+/// each of which `sent` has the number of samples.
+pub(super) fn taken(reply: &Reply, sent: impl Iterator<Item = usize>, endpoint: &str) -> Outcome {
+    let (mut series, mut samples) = (0, 0);
+    for sent in sent {
+        series += 1;
+        samples += sent as u64;
+    }
+    let written =
+        reply.headers.get(HISTOGRAMS_WRITTEN).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let written = written.unwrap_or(0).min(samples);
+    if written == samples {
+        return Outcome::SENT;
+    }
+    let message = format!(
+        "{endpoint} stored {written} of {samples} native histograms; enable them there or take out `native_histograms`"
+    );
+    Outcome::Sent { rejected: series.min(samples - written), message }
 }
 
 /// Whether an error may mean that a receiver does not know 2.0. The specification says 415 and, of receivers of 1.0, 400;

@@ -5,17 +5,22 @@ use rustc_hash::FxHashMap;
 
 use super::line::Line;
 use super::names::unit_name;
+use super::native;
 use super::wire::{v1, v2};
 use crate::model::{Descriptor, Instrument};
 
-/// The bytes of a 1.0 request, not compressed.
+/// The bytes of a 1.0 request, not compressed. Native histograms, which it has none of, are classic ones there.
 pub(super) fn encode_v1(lines: &[Line]) -> Vec<u8> {
-    v1::WriteRequest { timeseries: lines.iter().map(v1_series).collect() }.encode_to_vec()
+    let mut timeseries = Vec::with_capacity(lines.len());
+    for line in lines {
+        line.classic(&mut |line| timeseries.push(v1_series(line)));
+    }
+    v1::WriteRequest { timeseries }.encode_to_vec()
 }
 
 fn v1_series(line: &Line) -> v1::TimeSeries {
     let label = |(name, value): (&str, _)| v1::Label { name: name.to_owned(), value: String::from(value) };
-    let samples = line.samples.iter();
+    let samples = line.samples().iter();
     v1::TimeSeries {
         labels: line.labels().map(label).collect(),
         samples: samples.map(|sample| v1::Sample { value: sample.value, timestamp: sample.at }).collect(),
@@ -60,13 +65,15 @@ impl Symbols {
         for (name, value) in line.labels() {
             labels_refs.extend([self.of(name), self.of(&value)]);
         }
-        let samples = line.samples.iter().map(|sample| v2::Sample {
+        let metadata = Some(self.metadata(line.descriptor));
+        let samples = line.samples().iter().map(|sample| v2::Sample {
             value: sample.value,
             timestamp: sample.at,
             start_timestamp: sample.start,
         });
         let samples = samples.collect();
-        v2::TimeSeries { labels_refs, samples, metadata: Some(self.metadata(line.descriptor)) }
+        let histograms = line.histograms().iter().map(native::histogram).collect();
+        v2::TimeSeries { labels_refs, samples, histograms, metadata }
     }
 
     fn metadata(&mut self, descriptor: &'static Descriptor) -> v2::Metadata {

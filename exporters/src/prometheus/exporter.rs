@@ -8,6 +8,7 @@ use super::answer::{self, refused};
 use super::credentials;
 use super::encode::{encode_v1, encode_v2};
 use super::line::Line;
+use super::plan::Form;
 use super::streams::Streams;
 use crate::accounting::ErrorType;
 use crate::batch::Slice;
@@ -33,9 +34,11 @@ pub(super) struct RemoteWriter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Speaks {
     V1,
-    /// Whether the receiver has shown that it understands 2.0.
     V2 {
+        /// The receiver has shown that it understands 2.0.
         understood: bool,
+        /// It has stored native histograms.
+        native: bool,
     },
 }
 
@@ -59,12 +62,12 @@ impl RemoteWriter {
         };
         let speaks = match config.version {
             RemoteWriteVersion::V1 => Speaks::V1,
-            RemoteWriteVersion::V2 => Speaks::V2 { understood: false },
+            RemoteWriteVersion::V2 => Speaks::V2 { understood: false, native: false },
         };
         Ok(Self {
             web: Web::new(target)?,
             redact: Redact::new(&secrets),
-            streams: Streams::new(resource_labels.to_vec()),
+            streams: Streams::new(Form { keys: resource_labels.to_vec(), native: config.native_histograms }),
             speaks,
             request: Request { lines: Vec::new(), encoded_as: speaks, as_v1: None },
             doubtful: false,
@@ -72,22 +75,32 @@ impl RemoteWriter {
     }
 
     /// As [`Speaks::V2`]; where the receiver does not take that, the same again as [`Speaks::V1`].
-    async fn send_v2(&mut self, body: Bytes, understood: bool) -> Outcome {
-        let reply = match self.post(body, Speaks::V2 { understood }).await {
+    async fn send_v2(&mut self, body: Bytes, understood: bool, native: bool) -> Outcome {
+        let reply = match self.post(body, Speaks::V2 { understood, native }).await {
             Ok(reply) => reply,
             Err(outcome) => return outcome,
         };
+        let histograms =
+            || self.request.lines.iter().map(|line| line.histograms().len()).filter(|of| *of > 0);
+        let has_native = histograms().next().is_some();
         if reply.status.is_success() && answer::has_written(&reply) {
-            self.speaks = Speaks::V2 { understood: true };
-            return Outcome::SENT;
+            self.speaks = Speaks::V2 { understood: true, native: native || has_native };
+            return answer::taken(&reply, histograms(), self.web.shown());
         }
+        // Prometheus answers 500 where native histograms are switched off.
+        let understood = understood && (native || !has_native);
         if !reply.status.is_success() && !answer::may_want_v1(reply.status, understood) {
             return refused(&reply, self.web.shown());
         }
         let outcome = self.send_v1(None).await;
         if matches!(outcome, Outcome::Sent { .. }) {
             self.speaks = Speaks::V1;
-            tracing::info!("{} takes remote write 1.0 only; sending that from now on", self.web.shown());
+            let what = if has_native {
+                "no native histograms, or remote write 1.0 only"
+            } else {
+                "remote write 1.0 only"
+            };
+            tracing::info!("{} takes {what}; sending 1.0 from now on", self.web.shown());
         }
         outcome
     }
@@ -145,7 +158,7 @@ impl Exporter for RemoteWriter {
     async fn send(&mut self, payload: &Payload) -> Outcome {
         let body = payload.body.clone();
         let outcome = match (self.speaks, self.request.encoded_as) {
-            (Speaks::V2 { understood }, _) => self.send_v2(body, understood).await,
+            (Speaks::V2 { understood, native }, _) => self.send_v2(body, understood, native).await,
             (Speaks::V1, Speaks::V1) => self.send_v1(Some(body)).await,
             (Speaks::V1, Speaks::V2 { .. }) => self.send_v1(None).await,
         };

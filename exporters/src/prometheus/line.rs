@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::labels::{BOUND, Labels, NAME};
+use super::labels::{BOUND, NAME};
+use super::plan::Key;
 use crate::model::{Descriptor, Histogram, Instrument, PointValue};
 
 /// The value that ends a series, to the bit; no arithmetic may touch it.
@@ -21,26 +22,66 @@ pub(super) struct Sample {
 }
 
 /// A value of the model with its times, in milliseconds since the Unix epoch as in [`Sample`].
+#[derive(Debug)]
 pub(super) struct Reading<'a> {
     pub(super) value: Cow<'a, PointValue>,
     pub(super) at: i64,
     pub(super) start: i64,
+    /// The first of a sum that begins, perhaps anew.
+    pub(super) resets: bool,
 }
 
-/// One series of Prometheus with its samples, in order of time.
+/// One series of Prometheus with its values, in order of time.
 #[derive(Debug)]
 pub(super) struct Line {
-    of: Arc<Labels>,
+    of: Arc<Key>,
     pub(super) descriptor: &'static Descriptor,
     suffix: &'static str,
     bound: Option<String>,
-    pub(super) samples: Vec<Sample>,
+    values: Values,
+}
+
+/// The values of a line.
+#[derive(Debug)]
+enum Values {
+    /// Of a number.
+    Samples(Vec<Sample>),
+    /// Of a native histogram, with its classic buckets too.
+    Histograms(Vec<Reading<'static>>),
 }
 
 impl Line {
     /// The lines of a series. Readings without a value end it.
     pub(super) fn all(
-        of: &Arc<Labels>,
+        of: &Arc<Key>,
+        descriptor: &'static Descriptor,
+        readings: &[Reading<'_>],
+        lines: &mut Vec<Self>,
+    ) {
+        if of.native {
+            let histograms =
+                readings.iter().map(|of| Reading { value: Cow::Owned(of.value.clone().into_owned()), ..*of });
+            let values = Values::Histograms(histograms.collect());
+            lines.push(Self { of: Arc::clone(of), descriptor, suffix: "", bound: None, values });
+        } else {
+            Self::numbers(of, descriptor, readings, lines);
+        }
+    }
+
+    /// What goes without native histograms: the same, unless it is one, which becomes the lines of a classic one.
+    pub(super) fn classic(&self, write: &mut impl FnMut(&Self)) {
+        match &self.values {
+            Values::Samples(_) => write(self),
+            Values::Histograms(readings) => {
+                let mut lines = Vec::new();
+                Self::numbers(&self.of, self.descriptor, readings, &mut lines);
+                lines.iter().for_each(write);
+            }
+        }
+    }
+
+    fn numbers(
+        of: &Arc<Key>,
         descriptor: &'static Descriptor,
         readings: &[Reading<'_>],
         lines: &mut Vec<Self>,
@@ -51,8 +92,8 @@ impl Line {
                 at: reading.at,
                 start: reading.start,
             };
-            let samples = readings.iter().map(sample).collect();
-            lines.push(Self { of: Arc::clone(of), descriptor, suffix, bound, samples });
+            let values = Values::Samples(readings.iter().map(sample).collect());
+            lines.push(Self { of: Arc::clone(of), descriptor, suffix, bound, values });
         };
         let Instrument::Histogram { bounds } = descriptor.instrument else {
             return push("", None, &number);
@@ -66,11 +107,28 @@ impl Line {
         push("_count", None, &|value| of_histogram(value, |of| of.count as f64));
     }
 
+    /// The values of a number; none of a native histogram.
+    pub(super) fn samples(&self) -> &[Sample] {
+        match &self.values {
+            Values::Samples(samples) => samples,
+            Values::Histograms(_) => &[],
+        }
+    }
+
+    /// The values of a native histogram; none of a number.
+    pub(super) fn histograms(&self) -> &[Reading<'static>] {
+        match &self.values {
+            Values::Samples(_) => &[],
+            Values::Histograms(readings) => readings,
+        }
+    }
+
     /// Name and value of each label, by name.
     pub(super) fn labels(&self) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
         let bound = self.bound.as_deref().map(|bound| (BOUND, bound));
         let mut bound = bound.into_iter().peekable();
-        let mut others = self.of.iter().filter(|(name, _)| self.bound.is_none() || *name != BOUND).peekable();
+        let mut others =
+            self.of.labels.iter().filter(|(name, _)| self.bound.is_none() || *name != BOUND).peekable();
         std::iter::from_fn(move || {
             let first = bound.next_if(|_| others.peek().is_none_or(|(name, _)| *name > BOUND));
             let (name, value) = first.or_else(|| others.next())?;
@@ -100,6 +158,7 @@ fn of_histogram(value: &PointValue, part: impl Fn(&Histogram) -> f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::prometheus::labels::Labels;
     use crate::testing::samples::{DURATION, histogram};
 
     /// Scenario: a histogram's value and its end, with labels on both sides of `le` and one called `le`.
@@ -107,20 +166,22 @@ mod tests {
     #[test]
     fn a_histogram_is_many_series() {
         let pairs = [("__name__", "d"), ("a", "1"), ("le", "mine"), ("z", "2")];
-        let labels = Arc::new(Labels::new(pairs.map(|(name, value)| (name.into(), value.into())).into()));
+        let labels = Labels::new(pairs.map(|(name, value)| (name.into(), value.into())).into());
+        let key = Arc::new(Key { labels, native: false });
         let readings = [histogram([1, 2, 3], 6.5), PointValue::NoRecordedValue].map(|value| Reading {
             value: Cow::Owned(value),
             at: 5,
             start: 1,
+            resets: false,
         });
         let mut lines = Vec::new();
-        Line::all(&labels, &DURATION, &readings, &mut lines);
+        Line::all(&key, &DURATION, &readings, &mut lines);
         let seen: Vec<_> = lines
             .iter()
             .map(|line| {
                 let labels: Vec<_> = line.labels().map(|(name, value)| format!("{name}={value}")).collect();
-                assert_eq!(line.samples[1].value.to_bits(), 0x7ff0_0000_0000_0002);
-                format!("{} {}", labels.join(" "), line.samples[0].value)
+                assert_eq!(line.samples()[1].value.to_bits(), 0x7ff0_0000_0000_0002);
+                format!("{} {}", labels.join(" "), line.samples()[0].value)
             })
             .collect();
         assert_eq!(

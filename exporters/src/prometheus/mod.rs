@@ -16,6 +16,7 @@ mod identity;
 mod labels;
 mod line;
 mod names;
+mod native;
 mod plan;
 mod scrape;
 mod streams;

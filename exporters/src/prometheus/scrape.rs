@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::plan::Form;
 use super::text;
 use crate::batch::Slice;
 use crate::model::MetricBatch;
@@ -17,7 +18,7 @@ use crate::web::server::{self, EXPOSITION, Page};
 
 /// Holds the page of the last batch.
 pub(super) struct Scrape {
-    resource_labels: Vec<String>,
+    form: Form,
     page: watch::Sender<Bytes>,
     /// Not yet served: nothing starts before everything can.
     listener: Option<TcpListener>,
@@ -38,7 +39,7 @@ impl Scrape {
         let listener = bind()
             .map_err(|error| format!("cannot listen on {address}: {error}; choose another `listen`"))?;
         Ok(Self {
-            resource_labels: resource_labels.to_vec(),
+            form: Form { keys: resource_labels.to_vec(), native: false },
             page: watch::Sender::default(),
             listener: Some(listener),
             serving: None,
@@ -79,7 +80,7 @@ impl Exporter for Scrape {
         if slices.iter().any(|slice| slice.pruned) {
             return Payload::default();
         }
-        let page = text::page(slices, &self.resource_labels);
+        let page = text::page(slices, &self.form);
         Payload { uncompressed: page.len(), body: page.into() }
     }
 

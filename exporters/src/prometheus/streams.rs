@@ -12,22 +12,21 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::labels::Labels;
 use super::line::{Line, Reading};
-use super::plan::{Live, Plan, add, zero};
+use super::plan::{Form, Key, Live, Plan, add, zero};
 use crate::batch::Slice;
 use crate::model::{Descriptor, Instrument, MetricBatch, PointValue};
 
 /// Every series that the receiver may have.
 #[derive(Debug)]
 pub(super) struct Streams {
-    /// Resource attributes that every series has, in order.
-    keys: Vec<String>,
-    known: FxHashMap<Arc<Labels>, Known>,
+    form: Form,
+    known: FxHashMap<Arc<Key>, Known>,
     /// The batch being sent: its time in nanoseconds, what it says, and what has ended.
     time: Option<u64>,
     plan: Plan,
-    ended: Vec<Arc<Labels>>,
+    ended: Vec<Arc<Key>>,
     /// What becomes of series once the request has an outcome.
-    pending: Vec<(Arc<Labels>, Known)>,
+    pending: Vec<(Arc<Key>, Known)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -42,10 +41,9 @@ struct Known {
 }
 
 impl Streams {
-    /// `keys` are the Resource attributes that every series has, in order.
-    pub(super) fn new(keys: Vec<String>) -> Self {
+    pub(super) fn new(form: Form) -> Self {
         Self {
-            keys,
+            form,
             known: FxHashMap::default(),
             time: None,
             plan: Plan::default(),
@@ -68,10 +66,10 @@ impl Streams {
 
     /// The request reached the receiver, whatever it did with it, or may have.
     pub(super) fn sent(&mut self, acknowledged: bool) {
-        for (labels, mut now) in self.pending.drain(..) {
+        for (key, mut now) in self.pending.drain(..) {
             // An end that may have been lost is told again.
             now.ended &= acknowledged;
-            self.known.insert(labels, now);
+            self.known.insert(key, now);
         }
     }
 
@@ -80,13 +78,13 @@ impl Streams {
             return;
         }
         let previous = self.time.replace(batch.time_unix_nanos).map_or(i64::MIN, millis);
-        self.plan = Plan::of(batch, &self.keys);
+        self.plan = Plan::of(batch, &self.form);
         let plan = &self.plan;
-        self.known.retain(|labels, known| !known.ended || known.last >= previous || plan.has(labels));
+        self.known.retain(|key, known| !known.ended || known.last >= previous || plan.has(key));
         let said: FxHashSet<Labels> = std::mem::take(&mut self.plan.ended).into_iter().collect();
-        let is_over = |labels: &Labels| !self.plan.has(labels) && (!pruned || said.contains(labels));
-        let over = self.known.iter().filter(|(labels, known)| !known.ended && is_over(labels));
-        self.ended = over.map(|(labels, _)| Arc::clone(labels)).collect();
+        let is_over = |key: &Key| !self.plan.has(key) && (!pruned || said.contains(&key.labels));
+        let over = self.known.iter().filter(|(key, known)| !known.ended && is_over(key));
+        self.ended = over.map(|(key, _)| Arc::clone(key)).collect();
         self.ended.sort_unstable();
     }
 
@@ -94,15 +92,15 @@ impl Streams {
         let now = millis(slice.batch.time_unix_nanos);
         let within = |live: &&Live| (slice.from..slice.to).contains(&live.record);
         for live in self.plan.live.iter().filter(within) {
-            let known = self.known.get(&live.labels);
+            let known = self.known.get(&live.key);
             // A clock that was set back has nothing to say that a receiver would take.
             if known.is_some_and(|known| known.last >= now) {
                 continue;
             }
             let (readings, start) = readings(live, &slice.batch, known, now);
-            Line::all(&live.labels, live.descriptor, &readings, lines);
+            Line::all(&live.key, live.descriptor, &readings, lines);
             let known = Known { descriptor: live.descriptor, last: now, start, ended: false };
-            self.pending.push((Arc::clone(&live.labels), known));
+            self.pending.push((Arc::clone(&live.key), known));
         }
     }
 
@@ -110,16 +108,16 @@ impl Streams {
     fn ended_lines(&mut self, slice: &Slice<MetricBatch>, lines: &mut Vec<Line>) {
         let now = millis(slice.batch.time_unix_nanos);
         let records = self.plan.records.max(1);
-        for (index, labels) in self.ended.iter().enumerate() {
+        for (index, key) in self.ended.iter().enumerate() {
             let Some(known) =
-                self.known.get(labels).filter(|_| (slice.from..slice.to).contains(&(index % records)))
+                self.known.get(key).filter(|_| (slice.from..slice.to).contains(&(index % records)))
             else {
                 continue;
             };
             let at = now.max(known.last + 1);
-            let end = Reading { value: Cow::Owned(PointValue::NoRecordedValue), at, start: 0 };
-            Line::all(labels, known.descriptor, &[end], lines);
-            self.pending.push((Arc::clone(labels), Known { last: at, ended: true, ..*known }));
+            let end = Reading { value: Cow::Owned(PointValue::NoRecordedValue), at, start: 0, resets: false };
+            Line::all(key, known.descriptor, &[end], lines);
+            self.pending.push((Arc::clone(key), Known { last: at, ended: true, ..*known }));
         }
     }
 }
@@ -140,9 +138,10 @@ fn readings<'a>(
     if live.descriptor.instrument == Instrument::UpDownCounter {
         // Levels have no beginning. Without a place it is `target_info`.
         let value = if streams.is_empty() { Cow::Owned(PointValue::Sum(1)) } else { merged(streams).1 };
-        return (vec![Reading { value, at: now, start: 0 }], 0);
+        return (vec![Reading { value, at: now, start: 0, resets: false }], 0);
     }
-    let mut told = Told { last: known.map_or(i64::MIN, |known| known.last), readings: Vec::new() };
+    let last = known.map_or(i64::MIN, |known| known.last);
+    let mut told = Told { zero: zero(live.descriptor, live.key.native), last, readings: Vec::new() };
     let mut going_on = known.filter(|known| !known.ended).map(|known| known.start);
     // One stream handed over to another since the last batch: the old one's last value, then the new one from 0.
     let [oldest, newest] = [streams.first(), streams.last()].map(|of| of.map_or(0, |(start, _)| *start));
@@ -150,47 +149,45 @@ fn readings<'a>(
         let new = streams.split_off(streams.len() - 1);
         let (start, value) = merged(streams);
         let handover = millis(newest).min(now - 2);
-        told.run(live.descriptor, start, going_on, value, handover);
+        told.run(start, going_on, value, handover);
         going_on = Some(start);
         streams = new;
     }
     let (start, value) = merged(streams);
-    told.run(live.descriptor, start, going_on, value, now);
+    told.run(start, going_on, value, now);
     (told.readings, start)
 }
 
 /// Readings in the making.
 struct Told<'a> {
+    zero: PointValue,
     last: i64,
     readings: Vec<Reading<'a>>,
 }
 
 impl<'a> Told<'a> {
     /// Tells a value at `at`, after a 0 if the sum began since what was told last.
-    fn run(
-        &mut self,
-        descriptor: &Descriptor,
-        start_unix_nanos: u64,
-        going_on: Option<u64>,
-        value: Cow<'a, PointValue>,
-        at: i64,
-    ) {
+    fn run(&mut self, start_unix_nanos: u64, going_on: Option<u64>, value: Cow<'a, PointValue>, at: i64) {
         let start = millis(start_unix_nanos);
-        if going_on != Some(start_unix_nanos) {
+        let mut resets = going_on != Some(start_unix_nanos);
+        if resets {
             let zero_at = start.min(at - 1).max(self.last.saturating_add(1));
-            self.push(Cow::Owned(zero(descriptor)), zero_at, 0, at);
+            let zero = Reading { value: Cow::Owned(self.zero.clone()), at: zero_at, start: 0, resets };
+            resets = !self.push(zero, at);
         }
-        self.push(value, at, start, at + 1);
+        // A start that is no earlier than the sample would be refused.
+        let start = if start < at { start } else { 0 };
+        self.push(Reading { value, at, start, resets }, at + 1);
     }
 
-    /// Adds a reading if it comes after the last one and before `limit`.
-    fn push(&mut self, value: Cow<'a, PointValue>, at: i64, start: i64, limit: i64) {
-        if self.last < at && at < limit {
-            // A start that is no earlier than the sample would be refused.
-            let start = if start < at { start } else { 0 };
-            self.readings.push(Reading { value, at, start });
-            self.last = at;
+    /// Adds a reading if it comes after the last one and before `limit`; returns whether it did.
+    fn push(&mut self, reading: Reading<'a>, limit: i64) -> bool {
+        let fits = self.last < reading.at && reading.at < limit;
+        if fits {
+            self.last = reading.at;
+            self.readings.push(reading);
         }
+        fits
     }
 }
 

@@ -14,7 +14,7 @@ use prost::Message;
 
 use super::RemoteWriter;
 use crate::batch::Slice;
-use crate::model::{Metric, MetricBatch, MetricResource, PointValue, Resource};
+use crate::model::{Histogram, Instrument, Metric, MetricBatch, MetricResource, PointValue, Resource};
 use crate::outcome::{Exporter as _, Outcome};
 use crate::testing::http::Asked;
 use crate::testing::samples::{ACTIVE, DURATION, IO, TIME, histogram, point};
@@ -26,6 +26,7 @@ fn to(base: &str, version: RemoteWriteVersion) -> RemoteWrite {
     RemoteWrite {
         endpoint: format!("{base}/api/v1/write?token=s3cret").parse().unwrap(),
         version,
+        native_histograms: false,
         credentials: Some(Credentials::Basic {
             username: "convis".to_owned(),
             password: Secret::new(PASSWORD.to_owned()),
@@ -74,6 +75,18 @@ fn metrics(seconds: u64) -> Arc<MetricBatch> {
             MetricResource { resource: Arc::new(resource("postgres", "09ab").build()), metrics: db },
         ],
     })
+}
+
+/// The same with the histogram in exponential buckets too.
+fn native_metrics(seconds: u64) -> Arc<MetricBatch> {
+    let Instrument::Histogram { bounds } = DURATION.instrument else { panic!() };
+    let mut value = Histogram::new(bounds, true);
+    for measured in [0.0, 0.05, 0.3, 0.3, 0.75, 60.0] {
+        value.record(bounds, measured);
+    }
+    let mut batch = Arc::unwrap_or_clone(metrics(seconds));
+    batch.resources[0].metrics[2].points[0].value = PointValue::Histogram(value);
+    Arc::new(batch)
 }
 
 /// The same series, all of which have ended.

@@ -8,18 +8,18 @@ use std::fmt::Write as _;
 
 use super::labels::NAME;
 use super::line::{Line, Reading};
-use super::plan::{Live, Plan, add};
+use super::plan::{Form, Live, Plan, add};
 use crate::batch::Slice;
 use crate::model::{Descriptor, Instrument, MetricBatch, PointValue, SCOPE_VERSION};
 
-/// Writes the page. `keys` are the Resource attributes that every series has, in order.
-pub(super) fn page(slices: &[Slice<MetricBatch>], keys: &[String]) -> String {
+/// Writes the page, on which no histogram can be a native one.
+pub(super) fn page(slices: &[Slice<MetricBatch>], form: &Form) -> String {
     let mut families: BTreeMap<String, Vec<Line>> = BTreeMap::new();
     for slice in slices {
-        for live in Plan::of(&slice.batch, keys).live {
-            let reading = Reading { value: value(&live, &slice.batch), at: 0, start: 0 };
-            let name = live.labels.get(NAME).unwrap_or_default().to_owned();
-            Line::all(&live.labels, live.descriptor, &[reading], families.entry(name).or_default());
+        for live in Plan::of(&slice.batch, form).live {
+            let reading = Reading { value: value(&live, &slice.batch), at: 0, start: 0, resets: false };
+            let name = live.key.labels.get(NAME).unwrap_or_default().to_owned();
+            Line::all(&live.key, live.descriptor, &[reading], families.entry(name).or_default());
         }
     }
     let mut text = format!("# TCP connections by process, from convis {SCOPE_VERSION}\n");
@@ -72,7 +72,7 @@ fn sample(text: &mut String, line: &Line) {
     if separator == ',' {
         text.push('}');
     }
-    let value = line.samples.last().map_or(0.0, |sample| sample.value);
+    let value = line.samples().last().map_or(0.0, |sample| sample.value);
     let _infallible = writeln!(text, " {value}");
 }
 
@@ -97,7 +97,7 @@ mod tests {
         let metrics = vec![Metric { descriptor: &IO, points }];
         let resources = vec![MetricResource { resource: Arc::new(resource), metrics }];
         let batch = Arc::new(MetricBatch { time_unix_nanos: 9, resources });
-        let text = page(&[Slice::whole(batch)], &[]);
+        let text = page(&[Slice::whole(batch)], &Form { keys: Vec::new(), native: false });
         let lines: Vec<_> = text.lines().skip(1).collect();
         assert_eq!(
             lines,

@@ -55,6 +55,9 @@ pub(super) mod v2 {
         pub(crate) labels_refs: Vec<u32>,
         #[prost(message, repeated, tag = "2")]
         pub(crate) samples: Vec<Sample>,
+        /// Where there are no samples.
+        #[prost(message, repeated, tag = "3")]
+        pub(crate) histograms: Vec<Histogram>,
         #[prost(message, optional, tag = "5")]
         pub(crate) metadata: Option<Metadata>,
     }
@@ -69,6 +72,54 @@ pub(super) mod v2 {
         /// Milliseconds since the Unix epoch; 0 where there is none.
         #[prost(int64, tag = "3")]
         pub(crate) start_timestamp: i64,
+    }
+
+    /// A native histogram of whole counts. What is optional here is one of two kinds there, always told, even if 0.
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(crate) struct Histogram {
+        #[prost(uint64, optional, tag = "1")]
+        pub(crate) count: Option<u64>,
+        #[prost(double, tag = "3")]
+        pub(crate) sum: f64,
+        /// Buckets grow by `2^(2^-schema)`; from -4 to 8.
+        #[prost(sint32, tag = "4")]
+        pub(crate) schema: i32,
+        /// Up to which a measurement counts as zero.
+        #[prost(double, tag = "5")]
+        pub(crate) zero_threshold: f64,
+        #[prost(uint64, optional, tag = "6")]
+        pub(crate) zero_count: Option<u64>,
+        #[prost(message, repeated, tag = "11")]
+        pub(crate) positive_spans: Vec<Span>,
+        /// What each bucket of the spans holds more than the one before.
+        #[prost(sint64, repeated, tag = "12")]
+        pub(crate) positive_deltas: Vec<i64>,
+        #[prost(enumeration = "ResetHint", tag = "14")]
+        pub(crate) reset_hint: i32,
+        /// Milliseconds since the Unix epoch.
+        #[prost(int64, tag = "15")]
+        pub(crate) timestamp: i64,
+        /// Milliseconds since the Unix epoch; 0 where there is none.
+        #[prost(int64, tag = "17")]
+        pub(crate) start_timestamp: i64,
+    }
+
+    /// Buckets in a row.
+    #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+    pub(crate) struct Span {
+        /// Index of the first one; behind another span, buckets left out between the two.
+        #[prost(sint32, tag = "1")]
+        pub(crate) offset: i32,
+        #[prost(uint32, tag = "2")]
+        pub(crate) length: u32,
+    }
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
+    #[repr(i32)]
+    pub(crate) enum ResetHint {
+        Unspecified = 0,
+        /// The first of a sum that began anew.
+        Yes = 1,
     }
 
     #[derive(Clone, Copy, PartialEq, prost::Message)]

@@ -153,6 +153,11 @@ pub(super) const REMOTE_WRITE: &[&[Field]] = &[
             Shape::Word(&["1", "2"]),
             "Version of remote write; by default 2 where it is taken.",
         ),
+        Field::new(
+            "native_histograms",
+            Shape::Boolean,
+            "Whether histograms are native ones, which version 2 has; false by default.",
+        ),
         Field::new("username", Shape::Text, "User of basic authentication."),
         Field::new("password", Shape::Secret, "Password of basic authentication."),
         Field::new("bearer", Shape::Secret, "Token of bearer authentication."),
@@ -165,9 +170,13 @@ pub(super) const REMOTE_WRITE: &[&[Field]] = &[
     DELIVERY,
 ];
 
+const NO_NATIVE: &str =
+    "Prometheus's text format has no native histograms; use `prometheus_remote_write`, or take it out";
+
 /// `prometheus`.
 pub(super) const SCRAPE: &[&[Field]] = &[&[
     Field::new("endpoint", Shape::Text, "Address of /metrics, such as 127.0.0.1:9464."),
+    Field::new("native_histograms", Shape::Refused(NO_NATIVE), ""),
     RESOURCE_LABELS,
 ]];
 

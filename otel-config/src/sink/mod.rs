@@ -18,7 +18,7 @@ use self::{
     file::FileConfig,
     newrelic::NewRelicConfig,
     otlp::{HistogramForm, OtlpConfig},
-    prometheus::PrometheusConfig,
+    prometheus::{PrometheusConfig, PrometheusWay},
     stdout::StdoutConfig,
 };
 use crate::{
@@ -122,9 +122,13 @@ impl SinkKind {
     }
 
     /// Whether it sends histograms with exponential buckets, which are measured only where somebody wants them.
-    pub const fn wants_exponential(&self) -> bool {
+    pub fn wants_exponential(&self) -> bool {
         match self {
-            Self::Stdout(_) | Self::File(_) | Self::NewRelic(_) | Self::Prometheus(_) => false,
+            Self::Stdout(_) | Self::File(_) | Self::NewRelic(_) => false,
+            Self::Prometheus(config) => match &config.way {
+                PrometheusWay::Write(write) => write.native_histograms,
+                PrometheusWay::Listen(_) => false,
+            },
             Self::Otlp(config) => {
                 config.metrics.is_some() && matches!(config.histogram, HistogramForm::Exponential)
             }

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `endpoint` | URL of remote write, taken as it is | |
 //! | `version` | 1, or 2, which falls back to 1 where the receiver does not take it | 2 |
+//! | `native_histograms` | `true`: histograms go out as native ones, which 2.0 has | `false` |
 //! | `username`, `password` | basic authentication | none |
 //! | `bearer` | a token for `Authorization: Bearer` | none |
 //! | `header.NAME` | sent with every request | none |
@@ -27,6 +28,7 @@ use crate::{Problem, Secret, Sources, Spec, decode::choose, intervals::parse_dur
 pub(super) const KEYS: &[Key] = &[
     Key::plain("endpoint"),
     Key::plain("version"),
+    Key::plain("native_histograms"),
     Key::plain("username"),
     Key::secret("password"),
     Key::secret("bearer"),
@@ -77,6 +79,8 @@ pub struct RemoteWrite {
     pub endpoint: Url,
     /// What is tried first.
     pub version: RemoteWriteVersion,
+    /// Whether histograms are native ones as long as 2.0 is spoken.
+    pub native_histograms: bool,
     /// Who convis is there.
     pub credentials: Option<Credentials>,
     /// Sent with every request, besides the credentials; names are in lower case, each once.
@@ -140,9 +144,11 @@ impl RemoteWrite {
         if endpoint.scheme() == "http" && (ca.is_some() || identity.is_some()) {
             (sources.warn)("certificates are not used: the endpoint is http, without TLS".to_owned());
         }
+        let version = version(spec)?;
         Ok(Self {
             headers: headers::from_keys(spec, |header| check_header(header, credentials.is_some()))?,
-            version: version(spec)?,
+            version,
+            native_histograms: native_histograms(spec, version)?,
             timeout: timeout(spec)?,
             endpoint,
             credentials,
@@ -162,6 +168,7 @@ impl fmt::Debug for RemoteWrite {
         f.debug_struct("RemoteWrite")
             .field("endpoint", &endpoint.as_str())
             .field("version", &self.version)
+            .field("native_histograms", &self.native_histograms)
             .field("credentials", &self.credentials)
             .field("headers", &self.headers)
             .field("timeout", &self.timeout)
@@ -237,6 +244,18 @@ fn version(spec: &Spec) -> Result<RemoteWriteVersion, Problem> {
     Ok(given.map_err(|why| Problem::setting("version", why))?.unwrap_or_default())
 }
 
+/// In 1.0 they would be a field that no specification has and any receiver may pass over without a word.
+fn native_histograms(spec: &Spec, version: RemoteWriteVersion) -> Result<bool, Problem> {
+    let refuse = |why| Problem::setting("native_histograms", why);
+    let given = spec.get("native_histograms").map(|text| choose(text, &[("true", true), ("false", false)]));
+    match given.transpose().map_err(refuse)? {
+        Some(true) if version == RemoteWriteVersion::V1 => Err(refuse(
+            "remote write 1.0 has no native histograms; set `version` to 2 or take it out".to_owned(),
+        )),
+        given => Ok(given.unwrap_or_default()),
+    }
+}
+
 fn timeout(spec: &Spec) -> Result<Option<Duration>, Problem> {
     let Some(text) = spec.get("timeout") else {
         return Ok(Some(DEFAULT_TIMEOUT));
@@ -252,6 +271,10 @@ fn listen(spec: &Spec, address: &str) -> Result<SocketAddr, Problem> {
     let other = KEYS
         .iter()
         .find(|key| !COMMON.contains(&key.name()) && spec.items.iter().any(|item| key.matches(&item.key)));
+    if spec.get("native_histograms").is_some() {
+        let why = "Prometheus's text format has no native histograms: a page at `listen` has classic ones; use an `endpoint`";
+        return Err(Problem::setting("native_histograms", why));
+    }
     if let Some(other) = other {
         let why = format!("`{}` belongs to an `endpoint`; it has no use with `listen`", other.name());
         return Err(Problem::setting("listen", why));

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{Metric, MetricResource, Point, Resource};
+use crate::model::{Histogram, Metric, MetricResource, Point, Resource};
 use crate::prometheus::line::STALE;
 use crate::testing::samples::{ACTIVE, DURATION, IO, histogram, point};
 
@@ -33,7 +33,8 @@ fn counter(second: u64, start: u64, value: PointValue) -> Arc<MetricBatch> {
     batch(second, vec![of(&resource("1"), vec![(&IO, vec![point("receive", start * SECOND, value)])])])
 }
 
-/// Series as text: the metric's name, what tells it from others, and its samples.
+/// Series as text: the metric's name, what tells it from others, and its samples; of a native histogram `h` with the count, the
+/// sum and `!` where it begins.
 fn shown(lines: &[Line]) -> Vec<String> {
     let label = |line: &Line, wanted: &str| {
         let value = line.labels().find(|(name, _)| *name == wanted).map(|(_, value)| value.into_owned());
@@ -44,8 +45,17 @@ fn shown(lines: &[Line]) -> Vec<String> {
         _ if sample.start == 0 => format!("{}@{}", sample.value, sample.at),
         _ => format!("{}@{}<{}", sample.value, sample.at, sample.start),
     };
+    let histogram = |reading: &Reading<'_>| {
+        let PointValue::Histogram(value) = &*reading.value else { return format!("h:stale@{}", reading.at) };
+        let count = value.exponential.as_ref().unwrap().count();
+        assert_eq!(count, value.count);
+        let (resets, start) = (if reading.resets { "!" } else { "" }, reading.start);
+        let start = if start == 0 { String::new() } else { format!("<{start}") };
+        format!("h{resets}:{count},{}@{}{start}", value.sum, reading.at)
+    };
     let line = |line: &Line| {
-        let samples: Vec<_> = line.samples.iter().map(sample).collect();
+        let samples = line.samples().iter().map(sample);
+        let samples: Vec<_> = samples.chain(line.histograms().iter().map(histogram)).collect();
         let name = label(line, "__name__");
         let name = name.trim_start_matches("convis_tcp_connection_");
         format!("{name} {} {}", label(line, "le") + &label(line, "container_image_tags"), samples.join(" "))
@@ -61,7 +71,7 @@ fn send(streams: &mut Streams, batch: &Arc<MetricBatch>) -> Vec<String> {
 }
 
 fn streams() -> Streams {
-    Streams::new(Vec::new())
+    Streams::new(Form { keys: Vec::new(), native: false })
 }
 
 /// Scenario: a counter begins, grows, rests, ends and comes back at the very time of its end.
@@ -139,6 +149,107 @@ fn histograms_and_levels() {
     let ended = send(&mut streams, &both(30, PointValue::NoRecordedValue, PointValue::NoRecordedValue));
     assert_eq!(ended.len(), 7);
     assert!(ended.iter().all(|line| line.ends_with(" stale@30000")), "{ended:?}");
+}
+
+/// A histogram in exponential buckets.
+fn exponential(measured: &[f64]) -> PointValue {
+    let Instrument::Histogram { bounds } = DURATION.instrument else { panic!() };
+    let mut histogram = Histogram::new(bounds, true);
+    for measured in measured {
+        histogram.record(bounds, *measured);
+    }
+    PointValue::Histogram(histogram)
+}
+
+/// A collection of histograms: of which version of the Resource, from which second, with what.
+fn histograms(second: u64, all: &[(&str, u64, PointValue)]) -> Arc<MetricBatch> {
+    let one = |(version, start, value): &(&str, u64, PointValue)| {
+        of(&resource(version), vec![(&DURATION, vec![point("x", start * SECOND, value.clone())])])
+    };
+    batch(second, all.iter().map(one).collect())
+}
+
+fn native() -> Streams {
+    Streams::new(Form { keys: Vec::new(), native: true })
+}
+
+/// Scenario: a native histogram begins, grows, ends and comes back; a sink that wants none has the same.
+/// Guarantees: one series, empty first, with the hint of a reset there and only there, a marker at the end; classic series for the
+/// other sink.
+#[test]
+fn the_life_of_a_native_histogram() {
+    let mut streams = native();
+    let lives = [
+        (histograms(20, &[("1", 10, exponential(&[0.5, 2.0]))]), "h!:0,0@10000 h:2,2.5@20000<10000"),
+        (histograms(30, &[("1", 10, exponential(&[0.5, 2.0, 4.0]))]), "h:3,6.5@30000<10000"),
+        (histograms(40, &[("1", 10, PointValue::NoRecordedValue)]), "h:stale@40000"),
+        (histograms(50, &[("1", 40, exponential(&[8.0]))]), "h!:0,0@40001 h:1,8@50000<40000"),
+        (histograms(60, &[("1", 59, exponential(&[]))]), "h!:0,0@59000 h:0,0@60000<59000"),
+    ];
+    for (batch, expected) in lives {
+        assert_eq!(send(&mut streams, &batch)[0], format!("duration_seconds  {expected}"));
+    }
+    let plain = send(&mut self::streams(), &histograms(20, &[("1", 10, exponential(&[0.5, 2.0]))]));
+    assert_eq!(
+        plain[..2],
+        [
+            "duration_seconds_bucket 0.1 0@10000 0@20000<10000",
+            "duration_seconds_bucket 1 0@10000 1@20000<10000"
+        ]
+    );
+}
+
+/// Scenario: a sum begins anew a millisecond after the last sample.
+/// Guarantees: there is no room for an empty histogram, so that the value itself has the hint.
+#[test]
+fn a_reset_without_room_is_hinted() {
+    let mut streams = native();
+    send(&mut streams, &histograms(20, &[("1", 10, exponential(&[0.5]))]));
+    let mut next = Arc::unwrap_or_clone(histograms(20, &[("1", 20, exponential(&[0.25, 1.0]))]));
+    next.time_unix_nanos += 1_000_000;
+    assert_eq!(send(&mut streams, &Arc::new(next))[0], "duration_seconds  h!:2,1.25@20001<20000");
+}
+
+/// Scenario: two streams with the same labels, at scales far apart, side by side; then one hands over to the other.
+/// Guarantees: their sum in each bucket; then the old one's last value, an empty one, and the new value.
+#[test]
+fn native_histograms_of_two_streams_add_up() {
+    let mut streams = native();
+    let (narrow, wide) = ([1.0, 1.001], [1e-6, 1.0, 1e6]);
+    let both = histograms(20, &[("1", 10, exponential(&narrow)), ("2", 10, exponential(&wide))]);
+    let lines = streams.lines(&[Slice::whole(both)]);
+    let value = &lines[0].histograms()[1].value;
+    let (PointValue::Histogram(told), PointValue::Histogram(all)) =
+        (&**value, exponential(&[&narrow[..], &wide].concat()))
+    else {
+        panic!()
+    };
+    assert_eq!(told.exponential, all.exponential);
+    assert_eq!((told.count, &told.buckets), (5, &all.buckets));
+    streams.sent(true);
+    let handed = histograms(30, &[("1", 10, exponential(&[1.0])), ("2", 25, exponential(&[3.0]))]);
+    assert_eq!(
+        send(&mut streams, &handed)[0],
+        "duration_seconds  h:1,1@25000<10000 h!:0,0@25001 h:1,3@30000<25000"
+    );
+}
+
+/// Scenario: one stream was measured without exponential buckets and hands over to one with them, as after a sink was added.
+/// Guarantees: classic series with the one, a native one with the other, each with its own measurements; then the classic ones end.
+#[test]
+fn what_was_not_measured_exponentially_stays_classic() {
+    let mut streams = native();
+    let name = |line: &String| line.split(' ').next().unwrap().to_owned();
+    let first = send(&mut streams, &histograms(20, &[("1", 10, histogram([1, 2, 3], 6.5))]));
+    assert_eq!((first.len(), name(&first[0])), (6, "duration_seconds_bucket".to_owned()));
+    let both = histograms(30, &[("1", 10, histogram([1, 2, 4], 7.5)), ("2", 25, exponential(&[3.0]))]);
+    let second = send(&mut streams, &both);
+    assert_eq!(second[4], "duration_seconds_count  7@30000<10000");
+    assert_eq!(second[5], "duration_seconds  h!:0,0@25000 h:1,3@30000<25000");
+    let third = send(&mut streams, &histograms(40, &[("2", 25, exponential(&[3.0]))]));
+    assert_eq!(third[0], "duration_seconds  h:1,3@40000<25000");
+    let ends = third.iter().filter(|line| line.ends_with(" stale@40000")).count();
+    assert_eq!(ends, 5, "{third:?}");
 }
 
 /// Scenario: what is known of a Resource changes between two batches in nothing that is a label of its series; in one
@@ -281,9 +392,10 @@ proptest! {
     fn samples_add_up_in_order(
         batches in proptest::collection::vec((proptest::collection::vec(step(), 8), 0_usize..9, 0_u8..6), 1..12),
         lossless in any::<bool>(),
+        native in any::<bool>(),
     ) {
         const DIRECTIONS: [&str; 8] = ["0", "1", "2", "3", "4", "5", "6", "7"];
-        let mut streams = streams();
+        let mut streams = if native { self::native() } else { streams() };
         let mut model: [Option<(u64, i64)>; 8] = [None; 8];
         let mut measured = [0_i64; 8];
         let mut stored: FxHashMap<String, Vec<(i64, f64)>> = FxHashMap::default();
@@ -308,6 +420,7 @@ proptest! {
                 let is_sum = series % 2 == 0;
                 let value = match model[series] {
                     Some((_, value)) if is_sum => sum(value),
+                    Some((_, value)) if native => exponential(&vec![0.05; usize::try_from(value).unwrap()]),
                     Some((_, value)) => histogram([value.unsigned_abs(), 0, 0], 0.0),
                     None if matches!(step, Step::End) => PointValue::NoRecordedValue,
                     None => continue,
@@ -334,9 +447,9 @@ proptest! {
                     streams.sent(fate > 1);
                     for line in lines {
                         let key: Vec<_> = line.labels().map(|(name, value)| format!("{name}={value}")).collect();
-                        stored.entry(key.join(",")).or_default().extend(
-                            line.samples.iter().map(|sample| (sample.at, sample.value)),
-                        );
+                        let samples = line.samples().iter().map(|sample| (sample.at, sample.value));
+                        let counts = line.histograms().iter().map(|reading| (reading.at, measured_in(reading)));
+                        stored.entry(key.join(",")).or_default().extend(samples.chain(counts));
                     }
                 }
             }
@@ -349,12 +462,20 @@ proptest! {
             for (series, measured) in measured.into_iter().enumerate() {
                 let mine = |key: &&String| {
                     key.contains(&format!("direction={series},"))
-                        && (key.contains("io_bytes_total") || key.contains("_count"))
+                        && (key.contains("io_bytes_total") || key.contains("_count") || key.contains("duration_seconds,"))
                 };
                 let increase: f64 = stored.iter().filter(|(key, _)| mine(key)).map(|(_, samples)| increase(samples)).sum();
                 prop_assert!((increase - measured as f64).abs() < 0.1, "{} {:?}", series, stored);
             }
         }
+    }
+}
+
+/// What is counted in a native histogram.
+fn measured_in(reading: &Reading<'_>) -> f64 {
+    match &*reading.value {
+        PointValue::Histogram(histogram) => histogram.exponential.as_ref().unwrap().count() as f64,
+        _ => f64::NAN,
     }
 }
 

@@ -106,6 +106,27 @@ exporters:
     assert_eq!(read(text).unwrap_err(), want.map(|line| format!("convis.yaml:{line}")));
 }
 
+/// Scenario: native histograms where the protocol has none.
+/// Guarantees: one line that says so at the line of the key.
+#[test]
+fn native_histograms_are_refused_where_there_are_none() {
+    let table = [
+        (
+            "prometheus: {native_histograms: true}",
+            "exporters.prometheus.native_histograms: Prometheus's text format has no native histograms; use \
+             `prometheus_remote_write`, or take it out",
+        ),
+        (
+            "prometheus_remote_write: {endpoint: 'http://h', version: 1, native_histograms: true}",
+            "exporters.prometheus_remote_write.native_histograms: remote write 1.0 has no native histograms; set `version` \
+             to 2 or take it out",
+        ),
+    ];
+    for (entry, want) in table {
+        assert_eq!(read(&format!("exporters: {{{entry}}}")).unwrap_err(), [format!("convis.yaml:1: {want}")]);
+    }
+}
+
 /// Scenario: the shapes that `exporters:` must not have.
 /// Guarantees: one line each.
 #[test]

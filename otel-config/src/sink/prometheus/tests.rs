@@ -24,6 +24,7 @@ fn an_endpoint_is_enough() {
     let expected = RemoteWrite {
         endpoint: URL.parse().unwrap(),
         version: RemoteWriteVersion::V2,
+        native_histograms: false,
         credentials: None,
         headers: Vec::new(),
         timeout: Some(Duration::from_secs(10)),
@@ -69,6 +70,8 @@ fn forms_of_values() {
     let token = Credentials::Bearer(Secret::new("abc=".to_owned()));
     assert_eq!(write(&outside, ",bearer=abc=").credentials, Some(token));
     assert_eq!(write(&outside, ",version=2").version, RemoteWriteVersion::V2);
+    assert!(write(&outside, ",native_histograms=TRUE").native_histograms);
+    assert!(!write(&outside, ",native_histograms=false,version=1").native_histograms);
     assert_eq!(write(&outside, ",timeout=250").timeout, Some(Duration::from_millis(250)));
     assert_eq!(write(&outside, ",timeout=0").timeout, None);
     let page = config(&outside, "prometheus,listen=127.0.0.1:9464,resource_labels=none");
@@ -125,6 +128,19 @@ fn mistakes_name_what_is_valid() {
             "endpoint=http://h,timeout=soon",
             "timeout: `soon` is no duration; write a whole number with a unit: 500ms, 10s, 2m or 1h, or milliseconds without one",
         ),
+        (
+            "endpoint=http://h,native_histograms=yes",
+            "native_histograms: `yes` is unknown; valid: true, false",
+        ),
+        (
+            "endpoint=http://h,native_histograms=true,version=1",
+            "native_histograms: remote write 1.0 has no native histograms; set `version` to 2 or take it out",
+        ),
+        (
+            "listen=127.0.0.1:1,native_histograms=true",
+            "native_histograms: Prometheus's text format has no native histograms: a page at `listen` has classic ones; \
+             use an `endpoint`",
+        ),
         ("listen=9464", "listen: valid: ADDRESS:PORT, such as 127.0.0.1:9464 or [::]:9464"),
         (
             "listen=127.0.0.1:1,header.a=hunter2",
@@ -146,4 +162,18 @@ fn mistakes_name_what_is_valid() {
         line.starts_with("--sink prometheus: endpoint: neither `endpoint` nor `listen` is given; set"),
         "{line}"
     );
+}
+
+/// Exponential buckets are measured only for a sink that sends them.
+#[test]
+fn exponential_buckets_are_wanted_where_they_are_sent() {
+    for (keys, want) in [
+        ("endpoint=http://h", false),
+        ("endpoint=http://h,native_histograms=true", true),
+        ("endpoint=http://h,native_histograms=false", false),
+        ("listen=127.0.0.1:1", false),
+    ] {
+        let sink = Outside::default().sink(&format!("prometheus,{keys}")).unwrap();
+        assert_eq!(sink.kind.wants_exponential(), want, "{keys}");
+    }
 }
