@@ -7,6 +7,7 @@ use aya_ebpf::maps::{HashMap, LruHashMap};
 
 use crate::emit;
 use crate::kernel::ReadFailed;
+use crate::once::Left;
 use crate::sock;
 use crate::wire::{
     AF_INET, ClosedRecord, Conn, Entry, OpenedRecord, Owner, SOCKET_KEY, Totals, Tuple, flag, kind, map_error,
@@ -154,14 +155,16 @@ fn refused(error: i32) {
     emit::count(|counters| &raw mut counters.map_errors[kind]);
 }
 
-/// Forgets the entry of an ended connection, unless it waits for its accept.
+/// What becomes of the entry of an ended connection: it can go, unless it waits for its accept.
 #[inline(always)]
-pub fn remove_ended(key: u64) {
-    if let Some(entry) = get(key)
-        && entry.conn.flags & flag::CLOSED == 0
-    {
-        remove(key);
-    }
+pub fn left_by(conn: &Conn) -> Left {
+    if conn.flags & flag::CLOSED == 0 { Left::Goes } else { Left::Stays }
+}
+
+/// The same of the entry under `key`.
+#[inline(always)]
+pub fn left(key: u64) -> Left {
+    get(key).map_or(Left::Goes, |entry| left_by(&entry.conn))
 }
 
 /// Enters under `key` what `fill` finds, unless there is an entry already. Made elsewhere first, so that no other program
