@@ -203,7 +203,7 @@ pub struct Totals {
     pub sk_flags: u32,
     /// The state that was left; of a living entry, the state it is in.
     pub old_state: u8,
-    /// `sock.sk_shutdown`.
+    /// `sock.sk_shutdown`; 0 after this end's FIN.
     pub shutdown: u8,
     /// Zero.
     pub reserved: [u8; 2],

@@ -7,6 +7,7 @@ use aya_ebpf::maps::{HashMap, LruHashMap};
 
 use crate::emit;
 use crate::kernel::ReadFailed;
+use crate::once::Left;
 use crate::sock;
 use crate::wire::{
     AF_INET, ClosedRecord, Conn, Entry, OpenedRecord, Owner, SOCKET_KEY, Totals, Tuple, flag, kind, map_error,
@@ -18,6 +19,12 @@ static CONNS: HashMap<u64, Entry> = HashMap::with_max_entries(1, 0);
 /// Ends whose peer is convis. Small: convis has a handful of connections.
 #[map(name = "OWN_PEERS")]
 static OWN_PEERS: LruHashMap<Tuple, u8> = LruHashMap::with_max_entries(1024, 0);
+
+const PORT_MARKS: usize = 1024;
+
+/// Ports that convis has ever connected to, by their low bits: what listens on another needs no look at [`OWN_PEERS`].
+#[unsafe(no_mangle)]
+static mut OWN_PORTS: [u8; PORT_MARKS] = [0; PORT_MARKS];
 
 /// Every entry begins as a copy of this: the stack has no room to build one, and scratch room of a CPU is not safe from
 /// programs that interrupt each other on older kernels.
@@ -154,14 +161,16 @@ fn refused(error: i32) {
     emit::count(|counters| &raw mut counters.map_errors[kind]);
 }
 
-/// Forgets the entry of an ended connection, unless it waits for its accept.
+/// What becomes of the entry of an ended connection: it can go, unless it waits for its accept.
 #[inline(always)]
-pub fn remove_ended(key: u64) {
-    if let Some(entry) = get(key)
-        && entry.conn.flags & flag::CLOSED == 0
-    {
-        remove(key);
-    }
+pub fn left_by(conn: &Conn) -> Left {
+    if conn.flags & flag::CLOSED == 0 { Left::Goes } else { Left::Stays }
+}
+
+/// The same of the entry under `key`.
+#[inline(always)]
+pub fn left(key: u64) -> Left {
+    get(key).map_or(Left::Goes, |entry| left_by(&entry.conn))
 }
 
 /// Enters under `key` what `fill` finds, unless there is an entry already. Made elsewhere first, so that no other program
@@ -294,6 +303,8 @@ fn sent_end(kind: u8, entry: &mut Entry) -> bool {
 /// Remembers that the other end of this connection of convis must be left out.
 #[inline(always)]
 pub fn leave_out_peer(conn: &Conn) {
+    // SAFETY: a byte that only ever becomes 1.
+    unsafe { own_port(conn.peer_port_be).write_volatile(1) };
     let _full = OWN_PEERS.insert(&mirrored(conn), 1, u64::from(BPF_ANY));
 }
 
@@ -306,7 +317,19 @@ pub fn peer_is_gone(conn: &Conn) {
 /// Whether the other end of this connection is convis.
 #[inline(always)]
 pub fn peer_is_self(conn: &Conn) -> bool {
-    OWN_PEERS.get_ptr(&tuple(conn)).is_some()
+    // SAFETY: a byte that only ever becomes 1, before the peer's end can be established.
+    let may_be = unsafe { own_port(conn.local_port_be).read_volatile() } != 0;
+    may_be && OWN_PEERS.get_ptr(&tuple(conn)).is_some()
+}
+
+#[inline(always)]
+fn own_port(port_be: u16) -> *mut u8 {
+    let port = u64::from(u16::from_be(port_be));
+    // Masked right where it is used, which a volatile read sees to: older verifiers lose sight of it on the way.
+    // SAFETY: a local integer.
+    let mark = unsafe { (&raw const port).read_volatile() } as usize & (PORT_MARKS - 1);
+    // SAFETY: within the array.
+    unsafe { (&raw mut OWN_PORTS).cast::<u8>().add(mark) }
 }
 
 #[inline(always)]

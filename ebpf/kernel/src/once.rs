@@ -10,9 +10,25 @@ use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
 /// CPUs share a slot only where there are more; then one hides from the other that the work is done, no more.
 const SLOTS: usize = 128;
 
+/// Written at every hit, so no two CPUs share a cache line.
+#[repr(C, align(64))]
+struct Slot(u64);
+
 /// The last hit on each CPU on which the work was done, and not yet seen by the last copy.
 #[unsafe(no_mangle)]
-static mut DONE: [u64; SLOTS] = [0; SLOTS];
+static mut DONE: [Slot; SLOTS] = [const { Slot(0) }; SLOTS];
+
+/// Bit of a mark that says [`Left::Stays`]; addresses of sockets are aligned.
+const STAYS: u64 = 1;
+
+/// What becomes of the ledger's entry after the hit.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// It lives on, or waits for something.
+    Stays,
+    /// It can go, if there is one.
+    Goes,
+}
 
 /// One hit: the socket, and its change of state.
 #[inline(always)]
@@ -26,19 +42,31 @@ fn slot() -> *mut u64 {
     // SAFETY: takes no argument.
     let cpu = unsafe { bpf_get_smp_processor_id() } as usize & (SLOTS - 1);
     // SAFETY: within the array.
-    unsafe { (&raw mut DONE).cast::<u64>().add(cpu) }
+    unsafe { (&raw mut DONE).cast::<Slot>().add(cpu).cast() }
 }
 
-/// An earlier copy has done the work of this hit.
+/// An earlier copy has done the work of this hit, and left this.
 #[inline(always)]
-pub fn is_done(hit: u64) -> bool {
+pub fn is_done(hit: u64) -> Option<Left> {
     // SAFETY: an aligned word; at worst it is of another hit.
-    unsafe { slot().read_volatile() == hit }
+    match unsafe { slot().read_volatile() } ^ hit {
+        0 => Some(Left::Goes),
+        STAYS => Some(Left::Stays),
+        _ => None,
+    }
 }
 
 /// Tells the later copies.
 #[inline(always)]
-pub fn done(hit: u64) {
+pub fn done(hit: u64, left: Left) {
+    let mark = if left == Left::Stays { hit | STAYS } else { hit };
     // SAFETY: an aligned word.
-    unsafe { slot().write_volatile(hit) }
+    unsafe { slot().write_volatile(mark) }
+}
+
+/// Tells the last copy of a later hit that looks the same.
+#[inline(always)]
+pub fn forget() {
+    // SAFETY: an aligned word.
+    unsafe { slot().write_volatile(0) }
 }

@@ -154,9 +154,9 @@ pub fn fill_totals(sk: u64, old_state: u32, totals: &mut Totals) -> Result<(), R
     totals.srtt_us_8 = window.get(offset!(srtt_us))?;
     if !after_fin(old_state) {
         totals.sk_err = read!(sk, sk_err, u32)?;
+        totals.shutdown = read!(sk, sk_shutdown, u8)?;
     }
     totals.sk_flags = read!(sk, skc_flags, u32)?;
-    totals.shutdown = read!(sk, sk_shutdown, u8)?;
     totals.old_state = old_state as u8;
     Ok(())
 }

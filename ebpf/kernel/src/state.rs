@@ -8,7 +8,7 @@ use crate::emit;
 use crate::failed;
 use crate::kernel::setting;
 use crate::ledger;
-use crate::once;
+use crate::once::{self, Left};
 use crate::sock;
 use crate::sock::state::{CLOSE, ESTABLISHED, FIN_WAIT1, LAST_ACK, LISTEN, SYN_RECV, SYN_SENT};
 use crate::task;
@@ -69,29 +69,44 @@ pub fn changed<const COPY: u64>(sk: u64, old: u32, new: u32) {
     }
     let hit = once::hit(sk, change.packed());
     let is_last = setting!(state_copies) == COPY + 1;
-    if COPY == 0 || !once::is_done(hit) {
-        follow(sk, change, COPY != 0);
-        if !is_last {
-            once::done(hit);
+    let done = if COPY == 0 { None } else { once::is_done(hit) };
+    let left = match done {
+        Some(left) => {
+            if is_last {
+                once::forget();
+            }
+            left
         }
-    } else if is_last {
-        once::done(0);
-    }
-    if is_last && change.ends() {
-        ledger::remove_ended(sk);
+        None => {
+            let left = follow(sk, change, COPY != 0);
+            if !is_last {
+                once::done(hit, left);
+            }
+            left
+        }
+    };
+    // Not before the last: a copy that lost the mark to an interruption finds that the work is done by the entry.
+    if is_last && change.ends() && left == Left::Goes {
+        ledger::remove(sk);
     }
 }
 
 /// `may_be_done`: a copy before this one may have done the work.
 #[inline(always)]
-fn follow(sk: u64, change: Change, may_be_done: bool) {
+fn follow(sk: u64, change: Change, may_be_done: bool) -> Left {
     let Some(entry) = entry_for(sk, change, may_be_done) else {
-        return;
+        return if change.ends() { ledger::left(sk) } else { Left::Stays };
     };
     entry.conn.transition = change.packed();
-    if change.ends() && entry.conn.flags & (flag::CLOSED | flag::ENDING) != 0 {
-        return;
+    if !change.ends() || entry.conn.flags & (flag::CLOSED | flag::ENDING) == 0 {
+        work(sk, change, entry);
     }
+    ledger::left_by(&entry.conn)
+}
+
+/// Does what a change of state asks for.
+#[inline(always)]
+fn work(sk: u64, change: Change, entry: &mut Entry) {
     let establishes = entry.conn.established_ns == 0 && change.shows_established();
     let is_listener = entry.conn.role == role::LISTENER;
     if establishes || is_listener || (change.fails() && entry.conn.role == role::CLIENT) {
