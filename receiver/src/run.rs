@@ -20,14 +20,14 @@ use crate::cli::Run;
 use crate::fatal::Fatal;
 use crate::kernel::privilege;
 use crate::ledger;
-use crate::recording::{Outcome, Step};
+use crate::recording::{self, Step};
 use crate::settings::{self, Resolved};
 use crate::status::{Containers, Snapshot, Status};
 use crate::telemetry::Telemetry;
 use crate::track::{Purpose, Tracker};
 use crate::{admin, say};
 use input::Input;
-pub use rehearsal::Rehearsal;
+pub use rehearsal::{Outcome, Rehearsal};
 use reload::Reload;
 use setup::{Start, announce, bind_admin, tracker};
 use stops::{Stops, Wish};
@@ -396,7 +396,7 @@ impl Capture {
         telemetry: Telemetry,
         timeout: Duration,
         stops: &mut Stops,
-        recorded: Option<Outcome>,
+        recorded: Option<recording::Outcome>,
     ) -> Result<(), Fatal> {
         let deadline = Instant::now() + timeout;
         let failures = tokio::select! {
@@ -411,7 +411,7 @@ impl Capture {
     }
 }
 
-fn summary(status: &Status, recorded: Option<Outcome>) -> String {
+fn summary(status: &Status, recorded: Option<recording::Outcome>) -> String {
     let Some(snapshot) = status.snapshot() else {
         return "stopped before anything was captured".to_owned();
     };
@@ -447,8 +447,8 @@ fn summary(status: &Status, recorded: Option<Outcome>) -> String {
     };
     let recorded = match recorded {
         None => String::new(),
-        Some(Outcome { written, missing: 0 }) => format!("; {written} records recorded"),
-        Some(Outcome { written, missing }) => {
+        Some(recording::Outcome { written, missing: 0 }) => format!("; {written} records recorded"),
+        Some(recording::Outcome { written, missing }) => {
             format!("; {written} records recorded, {missing} are missing in the recording")
         }
     };

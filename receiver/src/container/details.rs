@@ -60,6 +60,7 @@ mod in_recording {
         String::deserialize(deserializer).map(Arc::from)
     }
 
+    #[expect(clippy::ref_option, reason = "so serde calls it")]
     pub(super) fn maybe<S: Serializer>(text: &Option<Arc<str>>, serializer: S) -> Result<S::Ok, S::Error> {
         text.as_deref().serialize(serializer)
     }

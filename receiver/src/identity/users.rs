@@ -42,7 +42,7 @@ impl Users {
         if !known.names.contains_key(&uid) {
             let look = || {
                 known.refresh(&self.file);
-                known.names.get(&uid).map(|name| name.to_string())
+                known.names.get(&uid).map(ToString::to_string)
             };
             let name = self.outside.ask(Question::User(uid), look);
             known.names.insert(uid, name.unwrap_or_else(|| uid.to_string()).into());

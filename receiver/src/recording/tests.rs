@@ -54,12 +54,18 @@ fn record(path: &Path, steps: &[Given]) -> Outcome {
     for (number, given) in (10..).zip(steps) {
         tape.borrow_mut().begin(Step::Drain, at(number));
         for drain in &given.ring {
-            drain.iter().for_each(|bytes| put(Item::Ring(Raw::of(bytes))));
+            for bytes in drain {
+                put(Item::Ring(Raw::of(bytes)));
+            }
             put(Item::Drained);
         }
-        given.ledger.iter().for_each(|(key, bytes)| put(Item::Entry(*key, Raw::of(bytes))));
+        for (key, bytes) in &given.ledger {
+            put(Item::Entry(*key, Raw::of(bytes)));
+        }
         put(Item::Swept);
-        given.live.iter().for_each(|bytes| put(Item::Live(Raw::of(bytes))));
+        for bytes in &given.live {
+            put(Item::Live(Raw::of(bytes)));
+        }
         put(Item::Walked);
         let mut counters = format::counters(&[]);
         counters.seen[usize::from(kind::CLOSED)] = given.seen;

@@ -21,14 +21,18 @@ pub(super) struct Input {
 }
 
 enum From {
-    Kernel(Source, Option<Rc<RefCell<Tape>>>),
+    Kernel(Box<Source>, Option<Rc<RefCell<Tape>>>),
     Recording(Box<Player>),
 }
 
 impl Input {
     /// From the kernel, onto a tape if there is one.
     pub(super) fn kernel(source: Source, tape: Option<Tape>, clock: Clock) -> Self {
-        Self { from: From::Kernel(source, tape.map(|tape| Rc::new(RefCell::new(tape)))), clock, boot_ns: 0 }
+        Self {
+            from: From::Kernel(Box::new(source), tape.map(|tape| Rc::new(RefCell::new(tape)))),
+            clock,
+            boot_ns: 0,
+        }
     }
 
     /// From a recording.
@@ -84,19 +88,19 @@ impl Input {
         }
     }
 
-    /// Hands each record that is in the ring to `take`.
-    pub(super) fn drain(&mut self, mut take: impl FnMut(Result<Record, RecordError>)) {
+    /// Hands each record that is in the ring to `hand`.
+    pub(super) fn drain(&mut self, mut hand: impl FnMut(Result<Record, RecordError>)) {
         match &mut self.from {
-            From::Kernel(source, None) => source.drain(|bytes| take(Record::parse(bytes))),
+            From::Kernel(source, None) => source.drain(|bytes| hand(Record::parse(bytes))),
             From::Kernel(source, Some(tape)) => {
                 source.drain(|bytes| {
                     tape.borrow_mut().put(&Item::Ring(Raw::of(bytes)));
                     // Whoever takes it may ask the host, whose answer is written down as well.
-                    take(Record::parse(bytes));
+                    hand(Record::parse(bytes));
                 });
                 tape.borrow_mut().put(&Item::Drained);
             }
-            From::Recording(player) => player.ring(|bytes| take(Record::parse(bytes))),
+            From::Recording(player) => player.ring(|bytes| hand(Record::parse(bytes))),
         }
     }
 
@@ -114,15 +118,15 @@ impl Input {
         }
     }
 
-    /// Hands each wanted entry of the ledger to `take`, with its key.
+    /// Hands each wanted entry of the ledger to `hand`, with its key.
     pub(super) fn sweep(
         &mut self,
         wanted: impl Fn(LedgerKey, &Entry) -> bool,
-        mut take: impl FnMut(LedgerKey, Entry),
+        mut hand: impl FnMut(LedgerKey, Entry),
     ) {
         let mut wanted = |key, entry: Entry| {
             if wanted(key, &entry) {
-                take(key, entry);
+                hand(key, entry);
                 return true;
             }
             false
@@ -149,11 +153,11 @@ impl Input {
         }
     }
 
-    /// Hands each living entry to `take`, see [`Source::live`].
-    pub(super) fn live(&mut self, mut take: impl FnMut(Record)) -> Result<(), SourceError> {
+    /// Hands each living entry to `hand`, see [`Source::live`].
+    pub(super) fn live(&mut self, mut hand: impl FnMut(Record)) -> Result<(), SourceError> {
         let mut parsed = |bytes: &[u8]| {
             if let Ok(record) = Record::parse(bytes) {
-                take(record);
+                hand(record);
             }
         };
         match &mut self.from {

@@ -18,6 +18,15 @@ pub struct Rehearsal {
     input: Input,
 }
 
+/// What came of a step.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Events.
+    pub events: Vec<Event>,
+    /// Metric points, where they were read.
+    pub points: Option<Arc<MetricBatch>>,
+}
+
 impl Rehearsal {
     /// Of this recording.
     ///
@@ -30,16 +39,16 @@ impl Rehearsal {
         Ok(Self { capture: Capture::new(tracker, Vec::new(), status, true), input: start.input })
     }
 
-    /// What comes of the next step: events, and at times metric points; `None` at the end.
+    /// What comes of the next step; `None` at the end.
     ///
     /// # Errors
     /// The recording is no longer what it was.
-    pub fn step(&mut self) -> Result<Option<(Vec<Event>, Option<Arc<MetricBatch>>)>, Fatal> {
-        let Some(step) = self.input.next_step().map_err(changed)? else {
+    pub fn step(&mut self) -> Result<Option<Outcome>, Fatal> {
+        let Some(step) = self.input.next_step().map_err(|error| changed(&error))? else {
             return Ok(None);
         };
         let points = self.capture.again(step, &mut self.input)?;
-        Ok(Some((self.capture.tracker.take_events(), points)))
+        Ok(Some(Outcome { events: self.capture.tracker.take_events(), points }))
     }
 
     /// Lets go of what still waits, as a recording that was not ended leaves it.

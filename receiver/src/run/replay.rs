@@ -47,7 +47,7 @@ impl Capture {
         let mut around = Around { runners, stops, reload };
         let pace = Pace { speed, began: Instant::now(), began_ns: input.now().1 };
         loop {
-            let next = input.next_step().map_err(changed);
+            let next = input.next_step().map_err(|error| changed(&error));
             let Some(step) = next? else {
                 break;
             };
@@ -146,7 +146,7 @@ impl Capture {
 }
 
 /// It was read to its end before it was replayed.
-pub(super) fn changed(error: ReplayError) -> Fatal {
+pub(super) fn changed(error: &ReplayError) -> Fatal {
     Fatal::Internal(format!("the recording has changed: {error}"))
 }
 
