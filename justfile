@@ -63,4 +63,5 @@ bench:
     cargo build --release
     cargo bench -p convis-exporters --bench encode
     cargo bench -p convis --bench track
+    cargo bench -p convis --bench replay
     CONVIS_BIN="$PWD/target/release/convis" CARGO_TARGET_DIR=target scripts/as-root cargo bench -p convis-integration --bench overhead

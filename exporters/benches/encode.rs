@@ -1,41 +1,72 @@
-//! Encoding events as OTLP log records, in protobuf and in JSON, bytes included: 512 events of 8 Resources, the worst case of one
-//! attribute set each. Divide by 512 for the cost of an event.
+//! What encoding costs, bytes included: events as OTLP log records in protobuf and JSON, for New Relic and as JSON lines; metric
+//! points as series of remote write. Batches of different sizes, of 8 Resources; the worst case of one attribute set each.
+//! Divan's items per second say what an event or a point costs.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use convis_exporters::Slice;
+use convis_exporters::doors::{self, RemoteWrite};
 use convis_exporters::model::{
-    Attribution, CloseReason, Connection, Detail, Event, EventBatch, PeerNetwork, Resource, Role, Totals,
+    Attribution, CloseReason, Connection, Descriptor, Detail, Event, EventBatch, Instrument, Metric,
+    MetricBatch, MetricResource, PeerNetwork, Point, PointValue, Resource, Role, Totals,
 };
 use convis_exporters::otlp::{encode_logs, encode_logs_json};
 use divan::counter::ItemsCount;
 
-const EVENTS: usize = 512;
+const SIZES: [usize; 4] = [1, 64, 512, 4096];
 const RESOURCES: u32 = 8;
+/// Time of all events, nanoseconds since the Unix epoch.
+const TIME: u64 = 1_795_000_000_000_000_000;
 
 fn main() {
     divan::main();
 }
 
-#[divan::bench]
-fn otlp_logs(bencher: divan::Bencher<'_, '_>) {
-    let slices = [Slice::whole(batch())];
-    bencher.counter(ItemsCount::new(EVENTS)).bench(|| encode_logs(divan::black_box(&slices)));
+#[divan::bench(args = SIZES)]
+fn otlp_logs(bencher: divan::Bencher<'_, '_>, size: usize) {
+    let slices = [Slice::whole(batch(size))];
+    bencher.counter(ItemsCount::new(size)).bench(|| encode_logs(divan::black_box(&slices)));
 }
 
-#[divan::bench]
-fn otlp_logs_json(bencher: divan::Bencher<'_, '_>) {
-    let slices = [Slice::whole(batch())];
-    bencher.counter(ItemsCount::new(EVENTS)).bench(|| encode_logs_json(divan::black_box(&slices)));
+#[divan::bench(args = SIZES)]
+fn otlp_logs_json(bencher: divan::Bencher<'_, '_>, size: usize) {
+    let slices = [Slice::whole(batch(size))];
+    bencher.counter(ItemsCount::new(size)).bench(|| encode_logs_json(divan::black_box(&slices)));
+}
+
+#[divan::bench(args = SIZES)]
+fn newrelic(bencher: divan::Bencher<'_, '_>, size: usize) {
+    let slices = [Slice::whole(batch(size))];
+    bencher.counter(ItemsCount::new(size)).bench(|| doors::newrelic(divan::black_box(&slices), TIME));
+}
+
+#[divan::bench(args = SIZES)]
+fn json_lines(bencher: divan::Bencher<'_, '_>, size: usize) {
+    let batch = batch(size);
+    bencher.counter(ItemsCount::new(size)).bench(|| doors::json_lines(divan::black_box(&batch)));
+}
+
+/// Series that go on, each collection later than the one before.
+#[divan::bench(args = SIZES, consts = [false, true])]
+fn remote_write<const V2: bool>(bencher: divan::Bencher<'_, '_>, size: usize) {
+    let mut writer = RemoteWrite::new();
+    let mut time = TIME;
+    bencher
+        .counter(ItemsCount::new(size))
+        .with_inputs(|| {
+            time += 10_000_000_000;
+            [Slice::whole(points(size, time))]
+        })
+        .bench_local_refs(|slices| writer.encode(slices, V2));
 }
 
 /// The part of the cost that the model has by itself.
 #[divan::bench]
 fn visit_only(bencher: divan::Bencher<'_, '_>) {
-    let batch = batch();
-    bencher.counter(ItemsCount::new(EVENTS)).bench(|| {
+    let batch = batch(512);
+    bencher.counter(ItemsCount::new(512_usize)).bench(|| {
         for event in &divan::black_box(&batch).events {
             event.visit(|key, value| {
                 divan::black_box((key, value));
@@ -44,9 +75,38 @@ fn visit_only(bencher: divan::Bencher<'_, '_>) {
     });
 }
 
-fn batch() -> Arc<EventBatch> {
+/// Counters of so many series.
+fn points(size: usize, time_unix_nanos: u64) -> Arc<MetricBatch> {
+    static IO: Descriptor = Descriptor {
+        name: "convis.tcp.connection.io",
+        unit: "By",
+        description: "TCP payload bytes.",
+        instrument: Instrument::Counter,
+    };
+    let resource = |pid: u32| {
+        let mine = (0..size).filter(|index| index % RESOURCES as usize == (pid - 1000) as usize);
+        let points = mine.map(|index| Point {
+            attributes: Arc::new(vec![
+                ("convis.connection.role", "client".into()),
+                ("convis.peer.network", "private".into()),
+                ("network.io.direction", "transmit".into()),
+                ("network.transport", "tcp".into()),
+                ("network.type", "ipv4".into()),
+                ("server.port", u16::try_from(index).unwrap_or_default().into()),
+            ]),
+            start_unix_nanos: TIME,
+            value: PointValue::Sum(i64::try_from(index).unwrap_or_default()),
+        });
+        let metrics = vec![Metric { descriptor: &IO, points: points.collect() }];
+        MetricResource { resource: Arc::new(resource(pid)), metrics }
+    };
+    let resources = (1000..1000 + RESOURCES).map(resource).filter(|of| !of.metrics[0].points.is_empty());
+    Arc::new(MetricBatch { time_unix_nanos, resources: resources.collect() })
+}
+
+fn batch(size: usize) -> Arc<EventBatch> {
     let resources: Vec<_> = (0..RESOURCES).map(|pid| Arc::new(resource(1000 + pid))).collect();
-    let events = (0..EVENTS).map(|index| event(index, &resources[index % resources.len()]));
+    let events = (0..size).map(|index| event(index, &resources[index % resources.len()]));
     Arc::new(EventBatch { events: events.collect() })
 }
 
@@ -93,8 +153,8 @@ fn event(index: usize, resource: &Arc<Resource>) -> Event {
     };
     Event {
         resource: Arc::clone(resource),
-        time_unix_nanos: 1_795_000_000_000_000_000,
-        observed_unix_nanos: 1_795_000_000_000_100_000,
+        time_unix_nanos: TIME,
+        observed_unix_nanos: TIME + 100_000,
         connection: Connection {
             id: 0x1234_5678_9abc_def0 + index as u64,
             role: Some(Role::Client),

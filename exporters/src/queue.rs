@@ -116,6 +116,16 @@ impl<B: Batch> Entrance<B> {
         }
     }
 
+    /// Whether a batch of so many records would be taken now.
+    pub(crate) fn has_room(&self, records: usize) -> bool {
+        self.room.available_permits() >= records.min(self.capacity)
+    }
+
+    /// Whether nothing holds a place.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.has_room(self.capacity)
+    }
+
     /// Records that hold a place, waiting or on their way.
     #[cfg(test)]
     pub(crate) fn occupied(&self) -> usize {

@@ -10,6 +10,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use crate::accounting::SinkStats;
+use crate::batch::Batch as _;
 use crate::model::{Event, EventBatch, MetricBatch};
 use crate::queue::Entrance;
 use crate::runner::Stop;
@@ -117,6 +118,22 @@ impl Sink {
         if let Some(lane) = &self.metrics {
             lane.entrance.offer(batch);
         }
+    }
+
+    /// Whether so many events would be queued now; `true` where none are taken.
+    pub fn has_room_for_events(&self, count: usize) -> bool {
+        self.events.as_ref().is_none_or(|lane| lane.entrance.has_room(count))
+    }
+
+    /// Whether these points would be queued now; `true` where none are taken.
+    pub fn has_room_for_metrics(&self, batch: &MetricBatch) -> bool {
+        self.metrics.as_ref().is_none_or(|lane| lane.entrance.has_room(batch.records()))
+    }
+
+    /// Whether nothing is queued or on its way.
+    pub fn is_idle(&self) -> bool {
+        let events = self.events.as_ref().is_none_or(|lane| lane.entrance.is_idle());
+        events && self.metrics.as_ref().is_none_or(|lane| lane.entrance.is_idle())
     }
 
     /// The counters of its lanes.

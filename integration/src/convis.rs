@@ -31,6 +31,8 @@ pub struct Stopped {
     pub status: ExitStatus,
     /// Everything it printed.
     pub events: Vec<Event>,
+    /// The same as it was printed.
+    pub stdout: String,
     /// Its log.
     pub stderr: String,
 }
@@ -140,6 +142,12 @@ impl Convis {
         })
     }
 
+    /// Ends it as the kernel ends what takes too much memory.
+    pub fn kill(mut self) -> Stopped {
+        self.process.ask(Ask::Kill);
+        self.wait()
+    }
+
     /// Sends it SIGHUP, as whoever has moved its files does.
     pub fn hang_up(&mut self) {
         self.process.ask(Ask::HangUp);
@@ -155,7 +163,8 @@ impl Convis {
     pub fn wait(mut self) -> Stopped {
         let status = self.process.wait(STOP_PATIENCE);
         self.read_events();
-        Stopped { status, events: self.events.take(), stderr: self.process.stderr() }
+        let (stdout, stderr) = (self.process.stdout(), self.process.stderr());
+        Stopped { status, events: self.events.take(), stdout, stderr }
     }
 
     fn read_events(&self) {
@@ -184,7 +193,8 @@ pub fn command() -> Command {
     command
 }
 
-fn without_settings(command: &mut Command) {
+/// Takes what configures convis out of the environment of `command`.
+pub fn without_settings(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("OTEL_") || text.starts_with("K8S_") {

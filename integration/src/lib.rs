@@ -18,6 +18,7 @@ pub mod collector;
 pub mod containers;
 pub mod convis;
 pub mod database;
+pub mod disk;
 pub mod ends;
 pub mod event;
 pub mod flow;

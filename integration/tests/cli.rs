@@ -84,6 +84,25 @@ fn a_missing_source_is_refused() {
     refuses(&["--sink", "newrelic,account=1,key=@/nonexistent/key"], &["No such file"]);
 }
 
+/// Scenario: files that are no recording, or not there; a recording where a file is; flags that make no sense in a replay.
+/// Guarantees: exit code 64, one line that says what is wrong, also without root; the file stays as it was.
+#[test]
+fn a_bad_recording_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join("text");
+    fs::write(&text, "no recording").unwrap();
+    let path = text.to_str().unwrap();
+    refuses(&["--replay", path], &[path, "no recording of convis"]);
+    refuses(&["--replay", "/nonexistent"], &["/nonexistent", "No such file"]);
+    refuses(&["--replay", path, "--record", "/tmp/x"], &["--replay", "--record"]);
+    refuses(&["--replay", path, "--probes", "kprobe"], &["--probes", "--replay"]);
+    refuses(&["--replay", path, "--replay-speed", "fast"], &["--replay-speed", "1x"]);
+    need!(root());
+    refuses(&["--record", path, "--admin", "off"], &[path, "exists"]);
+    refuses(&["--record", "/nonexistent/file", "--admin", "off"], &["/nonexistent/file", "No such file"]);
+    assert_eq!(fs::read(&text).unwrap(), b"no recording");
+}
+
 /// Scenario: a user without any capability runs convis.
 /// Guarantees: exit code 77, one line that names the capabilities and how to grant them.
 #[test]

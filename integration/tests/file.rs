@@ -3,18 +3,17 @@
 #![expect(clippy::expect_used, reason = "a helper of tests that may fail like them")]
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use convis_integration::actors::{Scene, Truth};
 use convis_integration::clock::wait_for;
 use convis_integration::convis::Convis;
+use convis_integration::disk::{Disk, fill_but_for_two_pages};
 use convis_integration::event::Event;
 use convis_integration::need::root;
 use convis_integration::traffic::Exchange;
 use convis_integration::{need, turns};
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -95,34 +94,6 @@ fn full_files_are_kept() {
     assert_eq!(keys(&events(folder.path())), keys(&stopped.events));
 }
 
-/// A small disk, gone on drop.
-struct Disk(tempfile::TempDir);
-
-impl Disk {
-    fn of(bytes: u64) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let options = std::ffi::CString::new(format!("size={bytes}")).expect("no zero in it");
-        mount("convis-test", folder.path(), "tmpfs", MountFlags::empty(), options.as_c_str())
-            .expect("a mount");
-        Self(folder)
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // A test that failed has said so already.
-        let _ = unmount(self.0.path(), UnmountFlags::DETACH);
-    }
-}
-
-/// Whatever else is on the disk: others on this host have connections, too.
-fn fill_but_for_two_pages(path: &Path) {
-    let mut ballast = fs::File::create(path).expect("a file");
-    while ballast.write_all(&[0; 4096]).is_ok() {}
-    let size = ballast.metadata().expect("a file").len();
-    ballast.set_len(size.saturating_sub(8192)).expect("a smaller file");
-}
-
 /// Scenario: the disk is full but for a part of what comes, and later has room.
 /// Guarantees: convis goes on, says what is wrong, drops nothing, and then the file holds each event once, no line torn.
 #[test]
@@ -130,9 +101,9 @@ fn a_full_disk_loses_nothing() {
     need!(root());
     let _turn = turns::together();
     let disk = Disk::of(1 << 20);
-    let path = disk.0.path().join("log");
+    let path = disk.path().join("log");
     let convis = Convis::start(&["--sink", &format!("file,path={}", path.display())]);
-    let ballast = disk.0.path().join("ballast");
+    let ballast = disk.path().join("ballast");
     fill_but_for_two_pages(&ballast);
     let port = play(20).server.port();
     convis.wait_for_events(port, 80);
@@ -141,9 +112,9 @@ fn a_full_disk_loses_nothing() {
     assert!(account.balances() && account.dropped < 0.5 && account.queued > 0.5, "{account:?}");
     fs::remove_file(&ballast).expect("the ballast");
     wait_for("all lines", PATIENCE, || {
-        (events(disk.0.path()).iter().filter(|event| event.is_at(port)).count() >= 80).then_some(())
+        (events(disk.path()).iter().filter(|event| event.is_at(port)).count() >= 80).then_some(())
     });
     let stopped = convis.stop();
     assert!(stopped.status.success(), "{}", stopped.stderr);
-    assert_eq!(keys(&events(disk.0.path())), keys(&stopped.events));
+    assert_eq!(keys(&events(disk.path())), keys(&stopped.events));
 }

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod replay;
 mod underlay;
 
 use std::ffi::OsString;
@@ -15,6 +16,7 @@ use crate::container::{Address, Choice};
 use crate::fatal::Fatal;
 use crate::kernel::Probes;
 use crate::metrics::ResourceMode;
+pub use replay::Speed;
 
 /// Which process talks to whom: every TCP connection of this host as OpenTelemetry events and metrics.
 #[derive(Debug, Parser)]
@@ -51,6 +53,7 @@ Examples:
   convis --sink newrelic,account=1234567,key=@/run/secrets/key   events to New Relic
   convis --sink file,path=/var/log/convis.jsonl              JSON lines in a file that is rotated
   convis --config /etc/convis/convis.yaml                    sinks and options from a file
+  convis --replay recording                                  what another convis captured with --record recording
 
 Settings that a sink does not name come from OTEL_EXPORTER_OTLP_*, OTEL_RESOURCE_ATTRIBUTES, OTEL_METRIC_EXPORT_INTERVAL
 and OTEL_BLRP_SCHEDULE_DELAY.
@@ -114,6 +117,17 @@ pub struct Run {
     /// Show convis's own connections as well
     #[arg(long)]
     pub include_self: bool,
+    /// Write what the kernel tells, as it is, to a new file, for --replay; it holds names of processes and users, and
+    /// addresses
+    #[arg(long, value_name = "FILE", conflicts_with = "replay")]
+    pub record: Option<PathBuf>,
+    /// Tell what was recorded in this file instead of capturing: needs no rights, and ends with the file
+    #[arg(long, value_name = "FILE")]
+    pub replay: Option<PathBuf>,
+    /// How fast a recording goes by: as fast as sinks take it, or as it did, such as 1x or 10x
+    #[arg(long, value_name = "max|Nx", value_parser = Speed::parse, default_value = "max", hide_default_value = true,
+          requires = "replay")]
+    pub replay_speed: Speed,
     /// Stop by itself after this time
     #[arg(long, value_name = "TIME", value_parser = positive_duration)]
     pub duration: Option<Duration>,

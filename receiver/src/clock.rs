@@ -60,6 +60,11 @@ impl Clock {
         Self { ahead_ns }
     }
 
+    /// How far it is ahead, nanoseconds.
+    pub const fn ahead_ns(self) -> i128 {
+        self.ahead_ns
+    }
+
     /// Nanoseconds since the Unix epoch at `boot_ns` of `CLOCK_BOOTTIME`.
     pub fn unix_nanos(self, boot_ns: u64) -> u64 {
         u64::try_from(i128::from(boot_ns) + self.ahead_ns).unwrap_or(0)

@@ -6,6 +6,7 @@ use convis_exporters::{BuildError, SinkFailure};
 use convis_otel_config::ConfigError;
 
 use crate::kernel::{LoadError, SourceError};
+use crate::recording::{RecordError, ReplayError};
 
 /// Why convis ends.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +49,17 @@ pub enum Fatal {
         /// Why.
         source: io::Error,
     },
+    /// A recording cannot be made.
+    #[error("{0}")]
+    Record(#[from] RecordError),
+    /// A file cannot be replayed.
+    #[error("cannot replay {path}: {source}")]
+    Replay {
+        /// Which.
+        path: String,
+        /// Why.
+        source: ReplayError,
+    },
     /// Something that must not happen.
     #[error("internal error: {0}; please report it")]
     Internal(String),
@@ -57,7 +69,13 @@ impl Fatal {
     /// The exit code of sysexits(3) that fits.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Config(_) | Self::ConfigFile(_) | Self::Sink(_) | Self::Admin { .. } => 64,
+            Self::Usage(_)
+            | Self::Config(_)
+            | Self::ConfigFile(_)
+            | Self::Sink(_)
+            | Self::Admin { .. }
+            | Self::Record(_)
+            | Self::Replay { .. } => 64,
             Self::Kernel(_) => 69,
             Self::Internal(_) => 70,
             Self::NotPermitted { .. } | Self::Refused { .. } => 77,

@@ -1,35 +1,35 @@
 //! `convis run`: one task from ring to fan-out.
 
+mod input;
+mod rehearsal;
 mod reload;
+mod replay;
 mod setup;
 mod stops;
 mod take;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use convis_ebpf::wire::Counters;
-use convis_exporters::model::EventBatch;
+use convis_exporters::model::{EventBatch, MetricBatch};
 use convis_exporters::{Runners, Sink};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::cli::Run;
-use crate::clock::{Clock, boot_now};
-use crate::container::root_of_host;
 use crate::fatal::Fatal;
-use crate::identity::Host;
-use crate::identity::process::Describer;
-use crate::identity::users::Users;
-use crate::kernel::{self, Options, Source, privilege};
+use crate::kernel::privilege;
 use crate::ledger;
+use crate::recording::{self, Step};
 use crate::settings::{self, Resolved};
 use crate::status::{Containers, Snapshot, Status};
 use crate::telemetry::Telemetry;
 use crate::track::{Purpose, Tracker};
 use crate::{admin, say};
+use input::Input;
+pub use rehearsal::{Outcome, Rehearsal};
 use reload::Reload;
-use setup::{announce, bind_admin, tracker};
+use setup::{Start, announce, bind_admin, tracker};
 use stops::{Stops, Wish};
 use take::{Swept, drain_ring, end_unseen, sweep};
 
@@ -51,9 +51,10 @@ const WORKERS: usize = 2;
 pub fn run(given: &Run) -> Result<(), Fatal> {
     let resolved = settings::resolve(given)?;
     start_log();
-    let missing = privilege::missing().map_err(|error| Fatal::Internal(error.to_string()))?;
-    if !missing.is_empty() {
-        return Err(Fatal::NotPermitted { missing: missing.join(" and ") });
+    if given.replay.is_some() {
+        given.refuse_capture_options()?;
+    } else {
+        check_privileges()?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
@@ -64,6 +65,11 @@ pub fn run(given: &Run) -> Result<(), Fatal> {
     // A thread that waits for a stalled terminal must not hold the process.
     runtime.shutdown_background();
     outcome
+}
+
+fn check_privileges() -> Result<(), Fatal> {
+    let missing = privilege::missing().map_err(|error| Fatal::Internal(error.to_string()))?;
+    if missing.is_empty() { Ok(()) } else { Err(Fatal::NotPermitted { missing: missing.join(" and ") }) }
 }
 
 fn start_log() {
@@ -79,49 +85,30 @@ fn start_log() {
         .try_init();
 }
 
-async fn capture(given: &Run, resolved: Resolved) -> Result<(), Fatal> {
-    let options = &resolved.options;
-    let mut stops = Stops::new(options.duration)?;
-    let listener = bind_admin(options.admin).await?;
+async fn capture(given: &Run, mut resolved: Resolved) -> Result<(), Fatal> {
+    let mut stops = Stops::new(resolved.options.duration)?;
+    let listener = bind_admin(&resolved.options).await?;
+    let recording = resolved.options.replay.clone();
+    let opened = recording.as_deref().map(|path| setup::open(path, &mut resolved)).transpose()?;
     let (sinks, mut runners) = convis_exporters::build(&resolved.sinks, &resolved.shared)?;
     let status = Arc::new(Status::new(sinks.iter().flat_map(Sink::stats).collect()));
-    // Before the first program is attached, so that no metric begins after what it counts.
-    let attached = Clock::read();
-    let attached_unix_nanos = attached.unix_nanos(boot_now());
-    let (mut source, report) = kernel::load(&Options {
-        ring_bytes: options.ring_bytes,
-        max_connections: options.max_connections,
-        leave_out: (!options.include_self).then(std::process::id),
-        probes: options.probes,
-    })?;
-    if let Some(why) = report.no_live_totals {
-        say::line(&format!("warning: bytes are counted only when connections close: {why}"));
-    }
-    let host = Host::detect(Path::new(PROC), &settings::environment, resolved.attributes.everywhere.clone());
-    let describer = Describer {
-        host: host.clone(),
-        users: Users::from_file(root_of_host(Path::new(PROC)).join("etc/passwd")),
-        k8s_labels: options.containers.k8s_labels,
-        clock: attached,
+    let start = match opened {
+        Some(start) => start,
+        None => setup::attach(&resolved, listener.as_ref())?,
     };
     let exponential = resolved.sinks.iter().any(|sink| sink.kind.wants_exponential());
-    let mut tracker = tracker(options, describer, listener.as_ref(), attached_unix_nanos, exponential)?;
+    let mut tracker = tracker(&resolved.options, exponential, &start)?;
+    let Start { host, mut input, .. } = start;
     tracker.set_policy(resolved.policy.clone(), resolved.shared.seed);
-    let mut capture = Capture {
-        tracker,
-        sinks,
-        status,
-        clock: attached,
-        skipped: (0, 0),
-        swept: Swept::default(),
-        dropped: false,
-    };
+    let mut capture = Capture::new(tracker, sinks, status, recording.is_some());
     if let Some(listener) = listener {
         tokio::spawn(admin::serve(listener, Arc::clone(&capture.status)));
     }
-    capture.drain(&mut source);
-    // What is open already has its baseline from here on.
-    capture.walk(&mut source, Purpose { samples: false, updates: false })?;
+    if !capture.replays {
+        capture.drain(&mut input);
+        // What is open already has its baseline from here on.
+        capture.walk(&mut input, Purpose { samples: false, updates: false })?;
+    }
     let telemetry = Telemetry::start(
         &resolved.sinks,
         resolved.interval,
@@ -130,13 +117,21 @@ async fn capture(given: &Run, resolved: Resolved) -> Result<(), Fatal> {
         &capture.status,
     )?;
     capture.status.set_ready();
-    announce(&resolved);
 
+    let options = &resolved.options;
     let intervals = Intervals { metrics: resolved.interval, updates: options.update_interval };
-    let timeout = options.shutdown_timeout;
+    let (timeout, speed) = (options.shutdown_timeout, options.replay_speed);
+    if !capture.replays {
+        announce(&resolved);
+    }
     let mut reload = Reload { given: given.clone(), running: resolved, host, telemetry };
-    let ended = capture.follow(&mut source, &mut runners, &mut stops, intervals, &mut reload).await;
-    let stopped = capture.stop(source, runners, reload.telemetry, timeout, &mut stops).await;
+    if capture.replays {
+        let ended = capture.replay(&mut input, speed, &mut runners, &mut stops, &mut reload).await;
+        let stopped = capture.stop_sinks(runners, reload.telemetry, timeout, &mut stops, None).await;
+        return ended.and(stopped);
+    }
+    let ended = capture.follow(&mut input, &mut runners, &mut stops, intervals, &mut reload).await;
+    let stopped = capture.stop(input, runners, reload.telemetry, timeout, &mut stops).await;
     ended.and(stopped)
 }
 
@@ -145,12 +140,13 @@ struct Capture {
     tracker: Tracker,
     sinks: Vec<Sink>,
     status: Arc<Status>,
-    clock: Clock,
     /// Skipped runs, and when they were looked up.
     skipped: (u64, u64),
     swept: Swept,
     /// Whether the kernel side has lost anything, which is said once.
     dropped: bool,
+    /// Whether a recording goes by: then sinks are waited for, and what is ready stays until they have room.
+    replays: bool,
 }
 
 /// Times between what happens regularly.
@@ -161,10 +157,15 @@ struct Intervals {
 }
 
 impl Capture {
+    fn new(tracker: Tracker, sinks: Vec<Sink>, status: Arc<Status>, replays: bool) -> Self {
+        let swept = Swept::default();
+        Self { tracker, sinks, status, skipped: (0, 0), swept, dropped: false, replays }
+    }
+
     /// Drains and exports until something says stop.
     async fn follow(
         &mut self,
-        source: &mut Source,
+        input: &mut Input,
         runners: &mut Runners,
         stops: &mut Stops,
         intervals: Intervals,
@@ -190,36 +191,45 @@ impl Capture {
                     Some(failure) => return Err(failure.into()),
                     None => return Err(Fatal::Internal("every sink ended".to_owned())),
                 },
-                ready = source.filling() => {
+                ready = input.filling() => {
                     ready.map_err(|error| Fatal::Internal(format!("cannot wait for the ring: {error}")))?;
-                    self.drain(source);
+                    self.drain(input);
                 }
-                _ = drains.tick() => self.drain(source),
+                _ = drains.tick() => self.drain(input),
                 _ = exports.tick() => {
-                    self.drain(source);
-                    self.walk(source, Purpose { samples: true, updates: false })?;
-                    self.export_metrics();
+                    self.drain(input);
+                    self.walk(input, Purpose { samples: true, updates: false })?;
+                    self.export_metrics(input);
                 }
                 _ = updates.tick(), if tells_updates => {
-                    self.drain(source);
-                    self.walk(source, Purpose { samples: false, updates: true })?;
+                    self.drain(input);
+                    self.walk(input, Purpose { samples: false, updates: true })?;
                 }
             }
         }
     }
 
     /// Takes everything that is in the ring, and what waits in the ledger because the ring was full.
-    fn drain(&mut self, source: &mut Source) {
-        let clock = self.clock();
-        let boot_ns = boot_now();
-        let skipped = self.skipped(source, boot_ns);
+    fn drain(&mut self, input: &mut Input) {
+        self.take(input, Step::Drain);
+    }
+
+    /// The same after the programs were detached: nothing may be left for a later sweep.
+    fn drain_last(&mut self, input: &mut Input) {
+        self.swept = Swept::default();
+        self.take(input, Step::DrainLast);
+    }
+
+    fn take(&mut self, input: &mut Input, step: Step) {
+        let (clock, boot_ns) = input.begin(step);
+        let skipped = self.skipped(input, boot_ns);
         let tracker = &mut self.tracker;
-        drain_ring(source, tracker, clock, boot_ns);
-        let mut counters = source.counters();
+        drain_ring(input, tracker, clock, boot_ns);
+        let mut counters = input.counters();
         let waiting = ledger::waiting(&counters, &tracker.delivered);
         if self.swept.is_due(waiting, boot_ns) {
-            sweep(source, tracker, clock, boot_ns);
-            counters = source.counters();
+            sweep(input, tracker, clock, boot_ns);
+            counters = input.counters();
             self.swept = Swept { at_ns: boot_ns, left: ledger::waiting(&counters, &tracker.delivered) };
         }
         tracker.processes.reap(boot_ns);
@@ -249,28 +259,21 @@ impl Capture {
 
     /// Reads the figures of every living connection, and finds out which ones have ended without a word. Costs by their
     /// number, whatever they move.
-    fn walk(&mut self, source: &mut Source, purpose: Purpose) -> Result<(), Fatal> {
-        let clock = self.clock();
-        let boot_ns = boot_now();
+    fn walk(&mut self, input: &mut Input, purpose: Purpose) -> Result<(), Fatal> {
+        let (clock, boot_ns) = input.begin(Step::Walk { samples: purpose.samples, updates: purpose.updates });
         // Before the walk, which then no longer shows the connections whose ends these counters call lost.
-        let counters = source.counters();
+        let counters = input.counters();
         let tracker = &mut self.tracker;
         tracker.begin_walk(purpose);
-        source.live(|record| tracker.apply(record, clock, boot_ns))?;
+        input.live(|record| tracker.apply(record, clock, boot_ns))?;
         let doubts = tracker.end_walk();
         if !doubts.is_empty() {
-            end_unseen(source, tracker, doubts, clock, boot_ns);
+            end_unseen(input, tracker, doubts, clock, boot_ns);
         }
         tracker.settle(clock, boot_ns);
         tracker.count_lost(&counters);
         self.export_events();
         Ok(())
-    }
-
-    /// The clock, after a look whether the wall clock was set.
-    fn clock(&mut self) -> Clock {
-        self.clock = self.clock.followed();
-        self.clock
     }
 
     /// Says once that the kernel side lost something: whoever reads the numbers should know.
@@ -287,15 +290,19 @@ impl Capture {
     }
 
     /// Looked up once a second: it takes a file for each program.
-    fn skipped(&mut self, source: &mut Source, boot_ns: u64) -> u64 {
+    fn skipped(&mut self, input: &mut Input, boot_ns: u64) -> u64 {
         const EVERY_NS: u64 = 1_000_000_000;
-        if boot_ns >= self.skipped.1 + EVERY_NS || source.is_detached() {
-            self.skipped = (source.skipped(), boot_ns);
+        if boot_ns >= self.skipped.1 + EVERY_NS || input.is_detached() {
+            self.skipped = (input.skipped(), boot_ns);
         }
         self.skipped.0
     }
 
+    /// What is ready goes to the sinks; in a replay, once they have room.
     fn export_events(&mut self) {
+        if self.replays {
+            return;
+        }
         let events = self.tracker.take_events();
         if events.is_empty() {
             return;
@@ -306,27 +313,47 @@ impl Capture {
         }
     }
 
-    fn export_metrics(&mut self) {
-        let now = self.clock().unix_nanos(boot_now());
-        let batch = self.tracker.metrics.collect(now);
-        if batch.resources.is_empty() {
-            return;
-        }
-        let batch = Arc::new(batch);
-        for sink in &self.sinks {
-            sink.offer_metrics(&batch);
+    /// Every metric point, as of now.
+    fn read_metrics(&mut self, input: &mut Input) -> Option<Arc<MetricBatch>> {
+        let (clock, boot_ns) = input.begin(Step::Metrics);
+        let batch = self.tracker.metrics.collect(clock.unix_nanos(boot_ns));
+        (!batch.resources.is_empty()).then(|| Arc::new(batch))
+    }
+
+    fn export_metrics(&mut self, input: &mut Input) {
+        if let Some(batch) = self.read_metrics(input) {
+            for sink in &self.sinks {
+                sink.offer_metrics(&batch);
+            }
         }
     }
 
-    /// Lets go of everything that waits; names that have been asked for get this long.
-    async fn settle_all(&mut self, patience: Duration, stops: &mut Stops) {
-        const LOOK_AGAIN: Duration = Duration::from_millis(10);
-        let clock = self.clock();
-        self.tracker.release_unaccepted(clock, boot_now());
+    /// Nothing more will come: children that nobody accepted are told, and no other end is waited for.
+    fn release(&mut self, input: &mut Input) {
+        let (clock, boot_ns) = input.begin(Step::Release);
+        self.tracker.release_unaccepted(clock, boot_ns);
         self.tracker.expect_no_more();
+    }
+
+    fn settle(&mut self, input: &mut Input) {
+        let (clock, boot_ns) = input.begin(Step::Settle);
+        self.tracker.settle(clock, boot_ns);
+    }
+
+    /// Lets go of what still waits.
+    fn settle_last(&mut self, input: &mut Input) {
+        let (clock, boot_ns) = input.begin(Step::Last);
+        self.tracker.settle_all(clock, boot_ns);
+        self.export_events();
+    }
+
+    /// Lets go of everything that waits; names that have been asked for get this long.
+    async fn settle_all(&mut self, input: &mut Input, patience: Duration, stops: &mut Stops) {
+        const LOOK_AGAIN: Duration = Duration::from_millis(10);
+        self.release(input);
         let deadline = Instant::now() + patience;
         loop {
-            self.tracker.settle(clock, boot_now());
+            self.settle(input);
             if self.tracker.waiting() == 0 || Instant::now() >= deadline {
                 break;
             }
@@ -335,14 +362,13 @@ impl Capture {
                 () = stops.asked() => break,
             }
         }
-        self.tracker.settle_all(clock, boot_now());
-        self.export_events();
+        self.settle_last(input);
     }
 
     /// Detaches, takes what is left, sends it until the deadline, and says in one line what became of everything.
     async fn stop(
         mut self,
-        mut source: Source,
+        mut input: Input,
         runners: Runners,
         telemetry: Telemetry,
         timeout: Duration,
@@ -350,23 +376,34 @@ impl Capture {
     ) -> Result<(), Fatal> {
         // While it can still be told who is open: once detached, ends are no longer seen.
         let purpose = Purpose { samples: true, updates: false };
-        self.drain(&mut source);
-        self.walk(&mut source, purpose)?;
+        self.drain(&mut input);
+        self.walk(&mut input, purpose)?;
         if self.tracker.owes_lost() {
-            self.walk(&mut source, purpose)?;
+            self.walk(&mut input, purpose)?;
         }
-        source.detach();
-        // Nothing may be left for a later sweep.
-        self.swept = Swept::default();
-        self.drain(&mut source);
-        self.settle_all(timeout.min(LAST_NAMES), stops).await;
-        self.export_metrics();
+        input.detach();
+        self.drain_last(&mut input);
+        self.settle_all(&mut input, timeout.min(LAST_NAMES), stops).await;
+        self.export_metrics(&mut input);
+        let recorded = input.finish(timeout);
+        self.stop_sinks(runners, telemetry, timeout, stops, recorded).await
+    }
+
+    /// Sends what is left until the deadline, and says in one line what became of everything.
+    async fn stop_sinks(
+        self,
+        runners: Runners,
+        telemetry: Telemetry,
+        timeout: Duration,
+        stops: &mut Stops,
+        recorded: Option<recording::Outcome>,
+    ) -> Result<(), Fatal> {
         let deadline = Instant::now() + timeout;
         let failures = tokio::select! {
             (failures, ()) = async { tokio::join!(runners.stop(deadline), telemetry.stop(timeout)) } => failures,
             () = stops.asked() => Vec::new(),
         };
-        say::line(&summary(&self.status));
+        say::line(&summary(&self.status, recorded));
         match failures.into_iter().find(|failure| !failure.is_output_closed()) {
             Some(failure) => Err(failure.into()),
             None => Ok(()),
@@ -374,7 +411,7 @@ impl Capture {
     }
 }
 
-fn summary(status: &Status) -> String {
+fn summary(status: &Status, recorded: Option<recording::Outcome>) -> String {
     let Some(snapshot) = status.snapshot() else {
         return "stopped before anything was captured".to_owned();
     };
@@ -408,5 +445,12 @@ fn summary(status: &Status) -> String {
         0 => String::new(),
         runs => format!("; the kernel skipped {runs} runs of programs, see docs/loss.md"),
     };
-    format!("stopped; {}; {}{skipped}", kernel.join(", "), sinks.join("; "))
+    let recorded = match recorded {
+        None => String::new(),
+        Some(recording::Outcome { written, missing: 0 }) => format!("; {written} records recorded"),
+        Some(recording::Outcome { written, missing }) => {
+            format!("; {written} records recorded, {missing} are missing in the recording")
+        }
+    };
+    format!("stopped; {}; {}{skipped}{recorded}", kernel.join(", "), sinks.join("; "))
 }

@@ -20,16 +20,16 @@ const MAX_AGE_MILLIS: u64 = 24 * 60 * 60 * 1000;
 const NANOS_PER_MILLI: u64 = 1_000_000;
 
 /// What came of encoding.
-pub(super) struct Encoded {
+pub(crate) struct Encoded {
     /// The array; empty when no event is left.
-    pub(super) json: Vec<u8>,
+    pub(crate) json: Vec<u8>,
     /// Events left out because their time is too far from now.
-    pub(super) expired: u64,
+    pub(crate) expired: u64,
 }
 
 /// Encodes requests.
 #[derive(Default)]
-pub(super) struct Encoder {
+pub(crate) struct Encoder {
     /// Names of the event at hand.
     names: Vec<&'static str>,
     /// Whether it was said that an event had too many attributes.
@@ -47,7 +47,7 @@ struct Member {
 
 impl Encoder {
     /// Encodes what can still be taken at `now`, nanoseconds since the Unix epoch.
-    pub(super) fn encode(&mut self, slices: &[Slice<EventBatch>], now: u64) -> Encoded {
+    pub(crate) fn encode(&mut self, slices: &[Slice<EventBatch>], now: u64) -> Encoded {
         let mut encoded = Encoded { json: Vec::new(), expired: 0 };
         let mut resources = Resources::default();
         for event in slices.iter().flat_map(|slice| &slice.batch.events[slice.from..slice.to]) {

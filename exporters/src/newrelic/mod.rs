@@ -5,7 +5,7 @@
 //! answers 200 to events that break its rules and drops them later, so everything it asks for is made sure of here.
 
 mod answer;
-mod encode;
+pub(crate) mod encode;
 mod name;
 
 use std::io::Write as _;

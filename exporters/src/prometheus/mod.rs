@@ -10,6 +10,7 @@
 
 mod answer;
 mod credentials;
+pub(crate) mod door;
 mod encode;
 mod exporter;
 mod identity;

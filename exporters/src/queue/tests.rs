@@ -39,6 +39,27 @@ fn an_oversized_batch_needs_an_idle_lane() {
     assert_eq!(stats.queued(), 1);
 }
 
+/// Scenario: somebody who waits for room asks before each offer, whatever the size of the batch.
+/// Guarantees: what there is said to be room for is taken, and nothing else is; idle means that nothing is on its way.
+#[test]
+fn room_is_what_an_offer_finds() {
+    let (entrance, mut exit, stats) = queue(4);
+    for (held, batch) in (0..=4).flat_map(|held| [1, 4, 9].map(|batch| (held, batch))) {
+        entrance.offer(&Arc::new(Records(held)));
+        assert_eq!(entrance.is_idle(), held == 0);
+        let before = stats.snapshot().dropped_for(DropReason::QueueFull);
+        let has_room = entrance.has_room(batch);
+        entrance.offer(&Arc::new(Records(batch)));
+        let is_taken = stats.snapshot().dropped_for(DropReason::QueueFull) == before;
+        assert_eq!((has_room, is_taken), (held + batch.min(4) <= 4, has_room), "{held} {batch}");
+        while let Some(queued) = exit.try_take() {
+            let mut claim = Claim::new(Arc::clone(&exit.stats));
+            claim.add(queued);
+            drop(claim);
+        }
+    }
+}
+
 /// Scenario: offers before and after the taking side is gone.
 /// Guarantees: all of them are counted as dropped at shutdown.
 #[test]

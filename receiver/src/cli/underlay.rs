@@ -49,7 +49,7 @@ fn flags(setting: &Setting) -> Vec<OsString> {
     all.map(OsString::from).collect()
 }
 
-fn is_given(command: &Command, matches: &ArgMatches, flag: &str) -> bool {
+pub(super) fn is_given(command: &Command, matches: &ArgMatches, flag: &str) -> bool {
     let known = command.get_arguments().find(|argument| argument.get_long() == Some(flag));
     known.is_some_and(|argument| {
         matches.value_source(argument.get_id().as_str()) == Some(ValueSource::CommandLine)
@@ -131,8 +131,19 @@ mod tests {
     /// Guarantees: every setting is a flag, and every flag a setting but for those that a file has otherwise or not at all.
     #[test]
     fn settings_are_flags() {
-        const OTHERWISE: [&str; 10] = [
-            "sink", "network", "include", "exclude", "expect", "sample", "config", "duration", "help",
+        const OTHERWISE: [&str; 13] = [
+            "sink",
+            "network",
+            "include",
+            "exclude",
+            "expect",
+            "sample",
+            "config",
+            "duration",
+            "record",
+            "replay",
+            "replay-speed",
+            "help",
             "version",
         ];
         let command = Cli::command();

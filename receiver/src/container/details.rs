@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use convis_exporters::model::{Resource, ResourceBuilder};
+use serde::{Deserialize, Serialize};
 
 /// What a runtime tells of a container or, for a pod's pause container, of its pod. Nothing from its environment, its
 /// arguments or its mounts is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Details {
     /// `container.name`. CRI runtimes have none.
     pub name: Option<String>,
@@ -35,16 +36,44 @@ pub struct Details {
 }
 
 /// A container runtime.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Runtime {
     /// `container.runtime.name`: docker, podman, containerd, cri-o, ...
+    #[serde(serialize_with = "in_recording::text", deserialize_with = "in_recording::read_text")]
     pub name: Arc<str>,
     /// `container.runtime.version`.
+    #[serde(serialize_with = "in_recording::maybe", deserialize_with = "in_recording::read_maybe")]
     pub version: Option<Arc<str>>,
 }
 
+/// Shared text in recordings: as if it were not shared.
+mod in_recording {
+    use std::sync::Arc;
+
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    pub(super) fn text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(text)
+    }
+
+    pub(super) fn read_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
+        String::deserialize(deserializer).map(Arc::from)
+    }
+
+    #[expect(clippy::ref_option, reason = "so serde calls it")]
+    pub(super) fn maybe<S: Serializer>(text: &Option<Arc<str>>, serializer: S) -> Result<S::Ok, S::Error> {
+        text.as_deref().serialize(serializer)
+    }
+
+    pub(super) fn read_maybe<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Arc<str>>, D::Error> {
+        Ok(Option::<String>::deserialize(deserializer)?.map(Arc::from))
+    }
+}
+
 /// The names of Docker Compose.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Compose {
     /// The project.
     pub project: Option<String>,
@@ -53,7 +82,7 @@ pub struct Compose {
 }
 
 /// The names of Docker Swarm.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Swarm {
     /// The stack.
     pub stack: Option<String>,
@@ -62,7 +91,7 @@ pub struct Swarm {
 }
 
 /// A pod of Kubernetes.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Pod {
     /// `k8s.namespace.name`.
     pub namespace: String,
@@ -75,7 +104,7 @@ pub struct Pod {
 }
 
 /// A container of a pod.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct K8sContainer {
     /// `k8s.container.name`.
     pub name: String,
@@ -84,7 +113,7 @@ pub struct K8sContainer {
 }
 
 /// The labels `app.kubernetes.io/<name>`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Recommended {
     /// `name`
     pub name: Option<String>,

@@ -4,13 +4,16 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 /// Longest id that is taken; names of containers made by hand can be ids too.
 const LONGEST: usize = 128;
 /// Hexadecimal digits of the ids that Docker, Podman and CRI runtimes give.
 const FULL: usize = 64;
 
 /// The id of a container, as its cgroup and its runtime have it; cheap to clone.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct ContainerId(Arc<str>);
 
 impl ContainerId {
@@ -30,6 +33,20 @@ impl ContainerId {
     /// Whether it has the form of the runtimes that convis can ask: 64 hexadecimal digits.
     pub fn is_full(&self) -> bool {
         self.0.len() == FULL && self.0.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    }
+}
+
+impl From<ContainerId> for String {
+    fn from(id: ContainerId) -> Self {
+        id.as_str().to_owned()
+    }
+}
+
+impl TryFrom<String> for ContainerId {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::new(&text).ok_or("no id of a container")
     }
 }
 

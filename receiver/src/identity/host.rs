@@ -21,6 +21,8 @@ pub struct Host {
     pub cluster: Option<String>,
     /// Attributes that the user wants on every Resource where the key is absent.
     pub extra: Vec<(String, String)>,
+    /// `host.arch`, if it is another machine than this one.
+    pub arch: Option<String>,
 }
 
 impl Host {
@@ -37,7 +39,13 @@ impl Host {
             node: set("K8S_NODE_NAME"),
             cluster: set("K8S_CLUSTER_NAME"),
             extra,
+            arch: None,
         }
+    }
+
+    /// `host.arch`.
+    pub fn arch(&self) -> &str {
+        self.arch.as_deref().unwrap_or(arch())
     }
 
     /// Adds the host's attributes.
@@ -45,7 +53,7 @@ impl Host {
         let mut builder = builder
             .with("host.name", self.name.as_str())
             .with_opt("host.id", self.id.as_deref())
-            .with("host.arch", arch())
+            .with("host.arch", self.arch())
             .with("os.type", "linux")
             .with_opt("k8s.node.name", self.node.as_deref())
             .with_opt("k8s.cluster.name", self.cluster.as_deref());

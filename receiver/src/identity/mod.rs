@@ -12,7 +12,7 @@ mod workloads;
 
 pub use host::Host;
 pub use instance::instance_id;
-pub use process::{Image, Process};
+pub use process::{Image, Process, Seen};
 pub use table::ProcessTable;
 pub use workload::Workload;
 pub use workloads::Workloads;

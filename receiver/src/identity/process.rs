@@ -7,6 +7,8 @@ use std::sync::Arc;
 use convis_ebpf::wire::Owner;
 use convis_exporters::model::{Peer, Resource, ResourceBuilder};
 
+use serde::{Deserialize, Serialize};
+
 use super::users::Users;
 use super::{Host, Workload, instance_id};
 use crate::clock::{Clock, iso_millis};
@@ -47,6 +49,40 @@ pub struct Process {
     pub workload: RefCell<Option<(u64, Rc<Workload>)>>,
     /// What it was last described as.
     described: RefCell<Option<Described>>,
+}
+
+/// A process as `/proc` shows it, without what convis makes of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// See [`Process::pid`].
+    pub pid: u32,
+    /// See [`Process::vpid`].
+    pub vpid: Option<u32>,
+    /// See [`Process::parent_pid`].
+    pub parent_pid: u32,
+    /// See [`Process::start_ticks`].
+    pub start_ticks: u64,
+    /// See [`Image::name`].
+    pub name: String,
+    /// See [`Image::path`].
+    pub path: Option<String>,
+    /// See [`Image::command`].
+    pub command: Option<String>,
+}
+
+impl From<&Process> for Seen {
+    fn from(process: &Process) -> Self {
+        let Image { name, path, command } = Image::clone(&process.image);
+        let Process { pid, vpid, parent_pid, start_ticks, .. } = *process;
+        Self { pid, vpid, parent_pid, start_ticks, name, path, command }
+    }
+}
+
+impl From<Seen> for Process {
+    fn from(seen: Seen) -> Self {
+        let Seen { pid, vpid, parent_pid, start_ticks, name, path, command } = seen;
+        Self::new(pid, parent_pid, start_ticks, None, Rc::new(Image { name, path, command })).with_vpid(vpid)
+    }
 }
 
 /// A description, and what it was made from.

@@ -8,8 +8,9 @@ use convis_ebpf::record;
 use convis_ebpf::wire::Owner;
 use rustc_hash::FxHashMap;
 
-use super::process::{Image, Process, TICK_NS};
+use super::process::{Image, Process, Seen, TICK_NS};
 use super::procfs;
+use crate::outside::{Outside, Question};
 
 /// How long a process that ended stays, for records of it that are still on their way.
 const GRACE_NS: u64 = 5_000_000_000;
@@ -20,6 +21,7 @@ const EARLIER_IMAGES: usize = 4;
 #[derive(Debug)]
 pub struct ProcessTable {
     root: PathBuf,
+    outside: Outside,
     by_pid: FxHashMap<u32, Slot>,
     /// Ended processes in the order of their ends: when, which pid, which start.
     ended: VecDeque<(u64, u32, u64)>,
@@ -34,7 +36,19 @@ struct Slot {
 impl ProcessTable {
     /// An empty cache that completes itself from the procfs at `root`.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), by_pid: FxHashMap::default(), ended: VecDeque::new() }
+        Self {
+            root: root.into(),
+            outside: Outside::Host,
+            by_pid: FxHashMap::default(),
+            ended: VecDeque::new(),
+        }
+    }
+
+    /// The same cache, completed by `outside`.
+    #[must_use]
+    pub fn told_by(mut self, outside: Outside) -> Self {
+        self.outside = outside;
+        self
     }
 
     /// Adds every process there is. Call it once the programs are attached, so that none is missed in between.
@@ -42,10 +56,18 @@ impl ProcessTable {
     /// # Errors
     /// The root is no procfs.
     pub fn scan(&mut self) -> ::procfs::ProcResult<()> {
-        for process in procfs::all(&self.root)? {
-            self.insert(process);
+        let mut outcome = Ok(());
+        let processes = self.outside.ask(Question::Processes, || match procfs::all(&self.root) {
+            Ok(found) => Some(found.iter().map(Seen::from).collect::<Vec<_>>()),
+            Err(error) => {
+                outcome = Err(error);
+                None
+            }
+        });
+        for process in processes.unwrap_or_default() {
+            self.insert(process.into());
         }
-        Ok(())
+        outcome
     }
 
     /// Number of processes held.
@@ -93,7 +115,7 @@ impl ProcessTable {
         if let Some(known) = self.known(owner) {
             return known;
         }
-        match procfs::one(&self.root, owner.tgid).filter(|process| process.started_as(owner)) {
+        match self.look_up(owner.tgid).filter(|process| process.started_as(owner)) {
             Some(found) => {
                 let found = self.with_parents_image(found, owner);
                 found.exec_seq.set(Some(owner.exec_seq));
@@ -127,19 +149,26 @@ impl ProcessTable {
         let began_in_time = |process: &Process| process.start_ticks <= before_ns / TICK_NS;
         let name = match self.by_pid.get(&pid) {
             Some(slot) => began_in_time(&slot.current).then(|| slot.current.image.name.clone()),
-            None => procfs::one(&self.root, pid).filter(began_in_time).map(|found| found.image.name.clone()),
+            None => self.look_up(pid).filter(began_in_time).map(|found| found.image.name.clone()),
         };
         name.filter(|name| !name.is_empty())
     }
 
     /// Whether the process lives.
     pub(super) fn is_there(&self, process: &Process) -> bool {
-        procfs::start_ticks(&self.root, process.pid) == Some(process.start_ticks)
+        let pid = process.pid;
+        let start = self.outside.ask(Question::StartTicks(pid), || procfs::start_ticks(&self.root, pid));
+        start == Some(process.start_ticks)
     }
 
     /// The process that has this id now, or had it last.
     pub(super) fn current(&self, pid: u32) -> Option<&Process> {
         self.by_pid.get(&pid).map(|slot| &*slot.current)
+    }
+
+    fn look_up(&self, pid: u32) -> Option<Process> {
+        let look = || procfs::one(&self.root, pid).map(|found| Seen::from(&found));
+        self.outside.ask(Question::Process(pid), look).map(Process::from)
     }
 
     fn known(&self, owner: &Owner) -> Option<Rc<Process>> {
@@ -158,7 +187,7 @@ impl ProcessTable {
 
     /// The image with the path that `/proc` still has, if it is the same executable.
     fn completed(&self, owner: &Owner, image: Image) -> Image {
-        let found = procfs::one(&self.root, owner.tgid).filter(|process| process.started_as(owner));
+        let found = self.look_up(owner.tgid).filter(|process| process.started_as(owner));
         match found {
             Some(process) if process.image.name == image.name => {
                 Image { path: process.image.path.clone(), ..image }

@@ -7,10 +7,13 @@ use std::time::SystemTime;
 
 use rustc_hash::FxHashMap;
 
+use crate::outside::{Outside, Question};
+
 /// Names of user ids. The file is read again when it has changed and an id is not in it.
 #[derive(Debug)]
 pub struct Users {
     file: PathBuf,
+    outside: Outside,
     known: RefCell<Known>,
 }
 
@@ -23,16 +26,28 @@ struct Known {
 impl Users {
     /// Names from `file`, in the format of passwd(5).
     pub fn from_file(file: impl Into<PathBuf>) -> Self {
-        Self { file: file.into(), known: RefCell::default() }
+        Self { file: file.into(), outside: Outside::Host, known: RefCell::default() }
+    }
+
+    /// The same names, told by `outside`.
+    #[must_use]
+    pub fn told_by(mut self, outside: Outside) -> Self {
+        self.outside = outside;
+        self
     }
 
     /// The name of `uid`, or its number in decimal when it has none.
     pub fn name(&self, uid: u32) -> Rc<str> {
         let mut known = self.known.borrow_mut();
         if !known.names.contains_key(&uid) {
-            known.refresh(&self.file);
+            let look = || {
+                known.refresh(&self.file);
+                known.names.get(&uid).map(ToString::to_string)
+            };
+            let name = self.outside.ask(Question::User(uid), look);
+            known.names.insert(uid, name.unwrap_or_else(|| uid.to_string()).into());
         }
-        Rc::clone(known.names.entry(uid).or_insert_with(|| uid.to_string().into()))
+        known.names.get(&uid).map_or_else(|| uid.to_string().into(), Rc::clone)
     }
 }
 

@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 use super::cgroup::{CgroupIndex, Mount, Place, procfs};
 use super::{Process, ProcessTable, Workload};
 use crate::container::{self, Answer, Directory};
+use crate::outside::{Outside, Question, Told};
 
 /// How long after the start no answer may only mean that no runtime has been found yet.
 const FINDING_NS: u64 = 2_000_000_000;
@@ -19,6 +20,7 @@ const REAP_EVERY_NS: u64 = 30_000_000_000;
 #[derive(Debug)]
 pub struct Workloads {
     proc_root: PathBuf,
+    outside: Outside,
     /// Whether there is anything to find out.
     sees: bool,
     index: CgroupIndex,
@@ -40,12 +42,25 @@ impl Workloads {
     /// Workloads of the host whose procfs is at `proc_root`, named by `directory`, for whose answers an event waits at most
     /// `patience`.
     pub fn new(proc_root: impl Into<PathBuf>, directory: Directory, patience: Duration, now_ns: u64) -> Self {
+        Self::told_by(Outside::Host, proc_root, directory, patience, now_ns)
+    }
+
+    /// The same, with what `outside` tells of them.
+    pub fn told_by(
+        outside: Outside,
+        proc_root: impl Into<PathBuf>,
+        directory: Directory,
+        patience: Duration,
+        now_ns: u64,
+    ) -> Self {
         let proc_root = proc_root.into();
         let host = Rc::new(Workload::new(Place::default()));
-        let may_find = directory.may_find();
+        let may_find = outside.ask(Question::MayFind, || directory.may_find());
+        let mount = if outside.is_host() { Mount::find(&proc_root) } else { None };
         Self {
-            index: CgroupIndex::new(Mount::find(&proc_root), now_ns),
-            has_v1: has_v1(&proc_root),
+            index: CgroupIndex::new(mount, now_ns),
+            has_v1: outside.ask(Question::HasV1, || has_v1(&proc_root)),
+            outside,
             proc_root,
             sees: true,
             directory,
@@ -133,7 +148,7 @@ impl Workloads {
 
     /// Takes the answers that have come: the workloads of which something else is known now.
     pub fn refresh(&mut self, now_ns: u64) -> Vec<Rc<Workload>> {
-        let news = self.directory.drain();
+        let news = self.outside.ask(Question::News, || self.directory.drain());
         let told = news.iter().filter_map(|id| self.by_key.get(&*format!("c:{id}")));
         let mut due: Vec<_> = told.map(Rc::clone).collect();
         due.append(&mut self.asked);
@@ -165,7 +180,8 @@ impl Workloads {
             return Some(workload);
         }
         if processes.is_there(process)
-            && let Some(place) = procfs::place(&self.proc_root, process.pid)
+            && let Some(place) =
+                self.outside.ask(Question::Place(process.pid), || procfs::place(&self.proc_root, process.pid))
         {
             let by_proc = self.workload(place);
             // Version 2's word on services is as good as version 1's.
@@ -182,7 +198,8 @@ impl Workloads {
         if let Some(known) = self.by_cgroup.get(&cgroup_id) {
             return Some(Rc::clone(known));
         }
-        let path = self.index.resolve(cgroup_id, now_ns)?;
+        let resolve = || self.index.resolve(cgroup_id, now_ns).map(|path| path.to_string());
+        let path = self.outside.ask(Question::Cgroup(cgroup_id), resolve)?;
         let workload = self.workload(Place::of(&path));
         self.by_cgroup.insert(cgroup_id, Rc::clone(&workload));
         Some(workload)
@@ -217,7 +234,8 @@ impl Workloads {
         let Some(id) = workload.id() else {
             return false;
         };
-        let answer = self.directory.ask(id);
+        let ask = || Told::from(self.directory.ask(id));
+        let answer = Answer::from(self.outside.ask(Question::Container(id.as_str()), ask));
         let may_come = match answer {
             Answer::Pending => true,
             Answer::Absent | Answer::Unavailable => now_ns < self.finding_until_ns,

@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
-use convis_ebpf::record::Record;
 use convis_ebpf::wire::{Conn, LiveHead, Totals};
 
 /// What the kernel collects before it hands it over, so that one read takes all.
@@ -59,8 +58,8 @@ impl Iterator {
         Ok(Self { link: bpf(BPF_LINK_CREATE, &attr)?, buffer: Vec::new() })
     }
 
-    /// Runs the program for everything there is and hands what it writes to `take`.
-    pub(super) fn run(&mut self, mut take: impl FnMut(Record)) -> io::Result<()> {
+    /// Runs the program for everything there is and hands what it writes to `take`: the bytes of a record.
+    pub(super) fn run(&mut self, mut take: impl FnMut(&[u8])) -> io::Result<()> {
         let link_fd = self.link.as_fd().as_raw_fd().unsigned_abs();
         let mut file = File::from(bpf(BPF_ITER_CREATE, &IterCreate { link_fd, flags: 0 })?);
         self.buffer.resize(BUFFER_BYTES, 0);
@@ -74,10 +73,7 @@ impl Iterator {
             held += read;
             let whole = held - held % ELEMENT_BYTES;
             let elements = self.buffer.get(..whole).unwrap_or_default();
-            elements
-                .chunks_exact(ELEMENT_BYTES)
-                .filter_map(|bytes| Record::parse(bytes).ok())
-                .for_each(&mut take);
+            elements.chunks_exact(ELEMENT_BYTES).for_each(&mut take);
             self.buffer.copy_within(whole..held, 0);
             held -= whole;
         }

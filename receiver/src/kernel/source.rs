@@ -9,7 +9,6 @@ use super::iterate::Iterator;
 use super::skipped::Programs;
 use aya::Ebpf;
 use aya::maps::{HashMap, Map, MapData, MapError, RingBuf};
-use convis_ebpf::record::{Record, RecordError};
 use convis_ebpf::wire::{Counters, Entry, SOCKET_KEY};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -120,11 +119,11 @@ impl Source {
         self.ring.readable().await.map(|mut ready| ready.clear_ready())
     }
 
-    /// Hands each record that is in the ring to `take`.
-    pub fn drain(&mut self, mut take: impl FnMut(Result<Record, RecordError>)) {
+    /// Hands the bytes of each record that is in the ring to `take`.
+    pub fn drain(&mut self, mut take: impl FnMut(&[u8])) {
         let ring = self.ring.get_mut();
         while let Some(bytes) = ring.next() {
-            take(Record::parse(&bytes));
+            take(&bytes);
         }
     }
 
@@ -135,21 +134,27 @@ impl Source {
 
     /// Hands each entry of the ledger to `take`, with its key.
     pub fn sweep(&self, mut take: impl FnMut(LedgerKey, Entry)) {
+        self.sweep_bytes(|key, _, entry| take(key, entry));
+    }
+
+    /// As [`Self::sweep`], with the bytes of each entry.
+    pub fn sweep_bytes(&self, mut take: impl FnMut(LedgerKey, &[u8], Entry)) {
         // A key that vanishes while we walk restarts the walk in the kernel: entries may come twice, never not at all.
         let Ok(ledger) = Ledger::try_from(&self.ledger) else { return };
         for (key, value) in ledger.iter().flatten() {
             if let Ok(entry) = Entry::parse(&value) {
-                take(LedgerKey(key), entry);
+                take(LedgerKey(key), &value, entry);
             }
         }
     }
 
-    /// Hands each living entry to `take`, with its figures as of now, as [`Record::Live`]. An entry that appears or vanishes
+    /// Hands each living entry to `take`, with its figures as of now: the bytes of a
+    /// [`Record::Live`](convis_ebpf::record::Record::Live). An entry that appears or vanishes
     /// meanwhile may be left out.
     ///
     /// # Errors
     /// The kernel refused to walk the ledger.
-    pub fn live(&mut self, take: impl FnMut(Record)) -> Result<(), SourceError> {
+    pub fn live(&mut self, take: impl FnMut(&[u8])) -> Result<(), SourceError> {
         self.live.as_mut().map_or(Ok(()), |live| live.run(take)).map_err(SourceError::Walk)
     }
 
@@ -206,9 +211,14 @@ fn descriptor<'a>(map: &'a Map, name: &'static str) -> Result<BorrowedFd<'a>, So
 pub struct LedgerKey(u64);
 
 impl LedgerKey {
-    /// The place that a [`Record::Live`] names.
-    pub fn of_live(key: u64) -> Self {
+    /// The place with this number.
+    pub const fn new(key: u64) -> Self {
         Self(key)
+    }
+
+    /// Its number.
+    pub const fn number(self) -> u64 {
+        self.0
     }
 
     /// Whether the entry belongs to a socket that still exists.

@@ -18,12 +18,13 @@ use budget::Budget;
 use conntrack::Tuple;
 pub use counters::{Counted, Failure};
 use plain::Plain;
+use serde::{Deserialize, Serialize};
 use socket::Conntrack;
 
 const SECOND_NS: u64 = 1_000_000_000;
 
 /// A connection as its server's end sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Translated {
     /// Where it comes from there: not the client's own address behind source NAT.
     pub client: SocketAddr,

@@ -1,10 +1,11 @@
 //! Takes what the kernel side holds: the ring, what waits in the ledger, and what has ended there without a word.
 
-use convis_ebpf::wire::flag;
+use convis_ebpf::wire::{Entry, flag};
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::input::Input;
 use crate::clock::Clock;
-use crate::kernel::Source;
+use crate::kernel::LedgerKey;
 use crate::track::{Doubts, Tracker};
 
 /// The last sweep of the ledger.
@@ -24,18 +25,20 @@ impl Swept {
 }
 
 /// Takes what is in the ring.
-pub(super) fn drain_ring(source: &mut Source, tracker: &mut Tracker, clock: Clock, now: u64) {
-    source.drain(|record| match record {
+pub(super) fn drain_ring(input: &mut Input, tracker: &mut Tracker, clock: Clock, now: u64) {
+    input.drain(|record| match record {
         Ok(record) => tracker.apply(record, clock, now),
         Err(_) => tracker.delivered.unreadable += 1,
     });
 }
 
 /// Takes what the ledger holds because the ring was full, in the order that gives each connection its events in turn.
-pub(super) fn sweep(source: &mut Source, tracker: &mut Tracker, clock: Clock, now: u64) {
+pub(super) fn sweep(input: &mut Input, tracker: &mut Tracker, clock: Clock, now: u64) {
     const ACCEPTED_AFTER_END: u16 = flag::CLOSED | flag::ACCEPTED | flag::OPEN_PENDING;
     let (mut living, mut ended, mut late) = (Vec::new(), Vec::new(), Vec::new());
-    source.sweep(|key, entry| {
+    let waits =
+        |key: LedgerKey, entry: &Entry| !key.is_socket() || entry.conn.flags & flag::OPEN_PENDING != 0;
+    input.sweep(waits, |key, entry| {
         if !key.is_socket() {
             ended.push((key, entry));
         } else if entry.conn.flags & flag::ENDING == 0 {
@@ -51,23 +54,23 @@ pub(super) fn sweep(source: &mut Source, tracker: &mut Tracker, clock: Clock, no
         tracker.sweep_if_pending(&conn, clock, now);
     }
     // What ended connections sent through the ring is older than their entries, so it is in the ring by now.
-    drain_ring(source, tracker, clock, now);
+    drain_ring(input, tracker, clock, now);
     for (key, conn) in late {
         tracker.sweep_if_pending(&conn, clock, now);
-        source.forget_if(key, conn.id);
+        input.forget_if(key, conn.id);
     }
     // A walk that the kernel restarts shows an entry twice.
     ended.sort_by_key(|(_, entry)| (entry.end_ns, entry.conn.id));
     ended.dedup_by_key(|(key, _)| *key);
     for (key, entry) in ended {
         tracker.sweep_ended(&entry, clock, now);
-        source.forget(key);
+        input.forget(key);
     }
 }
 
 /// Ends the connections that have ended although no end came, since the kernel skipped the program or had no room.
 pub(super) fn end_unseen(
-    source: &mut Source,
+    input: &mut Input,
     tracker: &mut Tracker,
     doubts: Doubts,
     clock: Clock,
@@ -77,13 +80,14 @@ pub(super) fn end_unseen(
     let doubted: FxHashSet<u64> =
         [&doubts.absent, &doubts.over, &doubts.leftover].into_iter().flatten().copied().collect();
     let mut entries = FxHashMap::default();
-    source.sweep(|key, entry| {
-        if doubted.contains(&entry.conn.id) {
+    input.sweep(
+        |_, entry| doubted.contains(&entry.conn.id),
+        |key, entry| {
             entries.insert(entry.conn.id, key);
-        }
-    });
+        },
+    );
     // An end that came meanwhile is in the ring by now, and its connection no longer open after this.
-    drain_ring(source, tracker, clock, now);
+    drain_ring(input, tracker, clock, now);
     for id in doubts.absent {
         if entries.contains_key(&id) {
             tracker.is_there(id);
@@ -101,7 +105,7 @@ pub(super) fn end_unseen(
     }
     for id in stale {
         if let Some(key) = entries.get(&id).filter(|key| key.is_socket()) {
-            source.forget_if(*key, id);
+            input.forget_if(*key, id);
         }
     }
 }

@@ -6,6 +6,7 @@ use convis_exporters::model::Connection;
 use rustc_hash::FxHashMap;
 
 use crate::nat::{Counted, Nat, Translated};
+use crate::outside::{Outside, Question};
 use crate::own::network_namespace;
 
 /// Network namespaces, beside the host's, whose connection tracking is asked. Beyond it all are forgotten and found again.
@@ -14,6 +15,7 @@ const MOST_NAMESPACES: usize = 64;
 /// Asks the connection tracking of a client's own network namespace, then the host's; or nobody.
 pub struct Translator {
     proc_root: PathBuf,
+    outside: Outside,
     host: Option<Nat>,
     /// By inode.
     others: FxHashMap<u32, Nat>,
@@ -44,12 +46,20 @@ impl Translator {
     fn with(proc_root: &Path) -> Self {
         Self {
             proc_root: proc_root.to_owned(),
+            outside: Outside::Host,
             host: None,
             others: FxHashMap::default(),
             before: Counted::default(),
             #[cfg(test)]
             answer: None,
         }
+    }
+
+    /// The same, with what `outside` tells.
+    #[must_use]
+    pub fn told_by(mut self, outside: Outside) -> Self {
+        self.outside = outside;
+        self
     }
 
     /// Why the host's connection tracking will never answer, if so.
@@ -74,6 +84,13 @@ impl Translator {
         if self.answer.is_some() {
             return self.answer;
         }
+        let question = Question::Translation(connection.network_namespace, connection.local, connection.peer);
+        // Its answer must not borrow who asks.
+        let outside = self.outside.clone();
+        outside.ask(question, || self.ask_host(connection, pid, now_ns))
+    }
+
+    fn ask_host(&mut self, connection: &Connection, pid: Option<u32>, now_ns: u64) -> Option<Translated> {
         let host = self.host.as_ref()?.namespace();
         let namespace = connection.network_namespace;
         let seen = Translated { client: connection.local, server: connection.peer };

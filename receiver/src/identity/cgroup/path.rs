@@ -1,5 +1,7 @@
 //! The path of a cgroup, read from its last segment to its first: what is nested deepest counts.
 
+use serde::{Deserialize, Serialize};
+
 use super::id::{self, Container};
 use super::unit;
 
@@ -7,7 +9,7 @@ use super::unit;
 const DELETED: &str = " (deleted)";
 
 /// Where a process runs, as far as the path of its cgroup tells.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Place {
     /// `container.id` as the runtime knows it: mostly 64 hexadecimal digits; shorter or freely chosen with few runtimes.
     pub container_id: Option<String>,
@@ -23,7 +25,7 @@ pub struct Place {
 }
 
 /// What runs a container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Runtime {
     /// Docker.
     Docker,

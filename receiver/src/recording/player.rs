@@ -1,0 +1,390 @@
+//! Reads a recording, step by step.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, BufReader, Cursor, Read};
+use std::ops::Range;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use convis_ebpf::wire::Counters;
+
+use super::format::{
+    self, FORMAT, FRAME_HEAD_BYTES, Header, Instant, Item, LAYOUT, MAGIC, MOST_FRAME_BYTES, START_BYTES, Step,
+};
+use crate::outside::{Answers, Question};
+
+/// Of the file, between two reads.
+const BUFFER_BYTES: usize = 128 << 10;
+/// Most bytes of one step, trailing zeros included: more than a recording convis lets wait for its disk.
+const MOST_STEP_BYTES: usize = 512 << 20;
+
+/// Why a file cannot be replayed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// It cannot be read.
+    #[error("{0}")]
+    Read(#[from] io::Error),
+    /// It begins with something else.
+    #[error("it is no recording of convis")]
+    Foreign,
+    /// Made by a convis that writes otherwise.
+    #[error(
+        "its format {0} is not the one of this convis, {FORMAT}; replay it with the version that made it"
+    )]
+    Format(u16),
+    /// The kernel's records were other ones, or of a machine with another order of bytes.
+    #[error(
+        "its records are of another version or architecture of convis; replay it with the version that made it"
+    )]
+    Layout,
+    /// Changed since it was written.
+    #[error("it is damaged at byte {0}")]
+    Damaged(u64),
+}
+
+/// What a recording holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contents {
+    /// What holds for all of it.
+    pub header: Header,
+    /// Whole steps.
+    pub steps: u64,
+    /// Records of the kernel in these.
+    pub records: u64,
+    /// Whether it goes on to the end of the run.
+    pub is_complete: bool,
+    /// Bytes at the end that make no whole step.
+    pub torn_bytes: u64,
+}
+
+/// Reads all of a recording, without replaying it.
+///
+/// # Errors
+/// It is none, or damaged. That it ends in the middle, as after a kill, is none.
+pub fn verify(source: impl Read) -> Result<Contents, ReplayError> {
+    let mut frames = Frames::new(source)?;
+    let header = frames.header()?;
+    let mut contents = Contents { header, steps: 0, records: 0, is_complete: false, torn_bytes: 0 };
+    let (mut whole_until, mut in_step, mut records, mut bytes) = (frames.at, None, 0, 0);
+    loop {
+        let damaged = ReplayError::Damaged(frames.at);
+        let Some(payload) = frames.next()? else {
+            break;
+        };
+        let mut rest = payload;
+        bytes += payload.len();
+        while !rest.is_empty() {
+            let Some(item) = format::take_item(&mut rest) else {
+                return Err(damaged);
+            };
+            match (&item, in_step) {
+                (Item::Step(step, _), None) if (*step == Step::Start) == (contents.steps == 0) => {
+                    in_step = Some(*step);
+                }
+                (Item::End, Some(step)) if rest.is_empty() => {
+                    in_step = None;
+                    contents.steps += 1;
+                    contents.is_complete |= step == Step::Last;
+                    contents.records += std::mem::take(&mut records);
+                    bytes = 0;
+                }
+                (Item::Step(..) | Item::End, _) | (_, None) => return Err(damaged),
+                (Item::Ring(raw) | Item::Entry(_, raw) | Item::Live(raw), _) => {
+                    records += 1;
+                    bytes += raw.len();
+                }
+                (Item::Answer { question, answer }, _) => {
+                    let question: Option<Question<'_>> = postcard::from_bytes(question).ok();
+                    if !question.is_some_and(|question| question.is_answered_by(answer)) {
+                        return Err(damaged);
+                    }
+                }
+                _ => {}
+            }
+        }
+        if bytes > MOST_STEP_BYTES {
+            return Err(damaged);
+        }
+        if in_step.is_none() {
+            whole_until = frames.at;
+        }
+    }
+    contents.torn_bytes = frames.at + frames.torn_bytes - whole_until;
+    Ok(contents)
+}
+
+/// The frames of a file.
+struct Frames<R> {
+    source: R,
+    payload: Vec<u8>,
+    /// Where the last frame begins, and where it ends.
+    frame_at: u64,
+    at: u64,
+    /// Bytes behind it that are no whole frame.
+    torn_bytes: u64,
+}
+
+impl<R: Read> Frames<R> {
+    fn new(mut source: R) -> Result<Self, ReplayError> {
+        let mut start = [0; START_BYTES];
+        let read = read_up_to(&mut source, &mut start)?;
+        if read < START_BYTES || start[..MAGIC.len()] != MAGIC {
+            return Err(ReplayError::Foreign);
+        }
+        let format = u16::from_le_bytes([start[8], start[9]]);
+        if format != FORMAT {
+            return Err(ReplayError::Format(format));
+        }
+        if start[12..] != LAYOUT.to_le_bytes() {
+            return Err(ReplayError::Layout);
+        }
+        let at = START_BYTES as u64;
+        Ok(Self { source, payload: Vec::new(), frame_at: at, at, torn_bytes: 0 })
+    }
+
+    fn header(&mut self) -> Result<Header, ReplayError> {
+        let at = self.at;
+        let payload = self.next()?.unwrap_or_default();
+        postcard::from_bytes(payload).map_err(|_| ReplayError::Damaged(at))
+    }
+
+    /// The payload of the next whole frame.
+    fn next(&mut self) -> Result<Option<&[u8]>, ReplayError> {
+        self.frame_at = self.at;
+        let mut head = [0; FRAME_HEAD_BYTES];
+        let read = read_up_to(&mut self.source, &mut head)?;
+        let [len, crc] =
+            [0, 4].map(|at| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]));
+        let len = len as usize;
+        if read < head.len() {
+            self.torn_bytes = read as u64;
+            return Ok(None);
+        }
+        if len == 0 {
+            return self.nothing_but_zeros(head);
+        }
+        if len > MOST_FRAME_BYTES {
+            return Err(ReplayError::Damaged(self.frame_at));
+        }
+        self.payload.clear();
+        // Reserves as it reads, whatever the length claims.
+        let read = (&mut self.source).take(len as u64).read_to_end(&mut self.payload)?;
+        if read < len {
+            self.torn_bytes = (FRAME_HEAD_BYTES + read) as u64;
+            return Ok(None);
+        }
+        if crc32fast::hash(&self.payload) != crc {
+            return Err(ReplayError::Damaged(self.frame_at));
+        }
+        self.at += (FRAME_HEAD_BYTES + len) as u64;
+        Ok(Some(&self.payload))
+    }
+
+    /// A machine that lost power can leave zeros where its last writes were to be.
+    fn nothing_but_zeros(&mut self, head: [u8; FRAME_HEAD_BYTES]) -> Result<Option<&[u8]>, ReplayError> {
+        self.torn_bytes = head.len() as u64;
+        let mut block = [0; 4096];
+        let mut is_zero = head == [0; FRAME_HEAD_BYTES];
+        loop {
+            let read = read_up_to(&mut self.source, &mut block)?;
+            is_zero &= block[..read].iter().all(|byte| *byte == 0);
+            self.torn_bytes += read as u64;
+            match (is_zero, read) {
+                (false, _) => return Err(ReplayError::Damaged(self.frame_at)),
+                (true, 0) => return Ok(None),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn read_up_to(source: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match source.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// Gives back what was recorded, in its order.
+pub struct Player {
+    frames: Frames<Box<dyn Read>>,
+    contents: Contents,
+    /// When the capture task was made.
+    start: Instant,
+    steps_left: u64,
+    answers: Rc<RefCell<Answers>>,
+    present: Present,
+}
+
+/// The present step.
+#[derive(Debug, Default)]
+struct Present {
+    /// Bytes of all records of it.
+    bytes: Vec<u8>,
+    ring: VecDeque<Vec<Range<usize>>>,
+    ledger: VecDeque<Vec<(u64, Range<usize>)>>,
+    live: VecDeque<Vec<Range<usize>>>,
+    counters: VecDeque<Counters>,
+    last_counters: Option<Counters>,
+    skipped: u64,
+}
+
+impl Player {
+    /// Reads all of the file once, then its first step, whose answers are there from then on.
+    ///
+    /// # Errors
+    /// See [`verify`].
+    pub fn open(path: &Path) -> Result<Self, ReplayError> {
+        let contents = verify(BufReader::new(File::open(path)?))?;
+        Self::of(contents, Box::new(BufReader::with_capacity(BUFFER_BYTES, File::open(path)?)))
+    }
+
+    /// Of a recording in memory.
+    ///
+    /// # Errors
+    /// See [`verify`].
+    pub fn of_bytes(bytes: Arc<[u8]>) -> Result<Self, ReplayError> {
+        Self::of(verify(&bytes[..])?, Box::new(Cursor::new(bytes)))
+    }
+
+    fn of(contents: Contents, source: Box<dyn Read>) -> Result<Self, ReplayError> {
+        let mut frames = Frames::new(source)?;
+        frames.header()?;
+        let steps_left = contents.steps;
+        let (answers, present) = (Rc::default(), Present::default());
+        let start = contents.header.attached;
+        let mut player = Self { frames, contents, start, steps_left, answers, present };
+        if let Some((_, at)) = player.next_step()? {
+            player.start = at;
+        }
+        Ok(player)
+    }
+
+    /// What the recording holds.
+    pub const fn contents(&self) -> &Contents {
+        &self.contents
+    }
+
+    /// When the capture task was made.
+    pub const fn start(&self) -> Instant {
+        self.start
+    }
+
+    /// What the host answered in the present step.
+    pub fn answers(&self) -> Rc<RefCell<Answers>> {
+        Rc::clone(&self.answers)
+    }
+
+    /// Goes on to the next step; `None` at the end.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is no longer what it was.
+    pub fn next_step(&mut self) -> Result<Option<(Step, Instant)>, ReplayError> {
+        let mut answers = self.answers.borrow_mut();
+        answers.clear();
+        let Some(steps_left) = self.steps_left.checked_sub(1) else {
+            return Ok(None);
+        };
+        self.steps_left = steps_left;
+        self.present.begin();
+        let mut begun = None;
+        loop {
+            let at = self.frames.at;
+            let payload = self.frames.next()?.ok_or(ReplayError::Damaged(at))?;
+            let mut rest = payload;
+            while !rest.is_empty() {
+                match format::take_item(&mut rest).ok_or(ReplayError::Damaged(at))? {
+                    Item::Step(step, at) => begun = Some((step, at)),
+                    Item::Answer { question, answer } => answers.add(question, answer),
+                    // The last item of a frame, as it was written.
+                    Item::End => return Ok(begun),
+                    item => self.present.take(item),
+                }
+            }
+        }
+    }
+
+    /// Hands what one drain of the ring gave to `take`.
+    pub fn ring(&mut self, mut take: impl FnMut(&[u8])) {
+        for range in self.present.ring.pop_front().unwrap_or_default() {
+            take(&self.present.bytes[range]);
+        }
+    }
+
+    /// Hands what one sweep of the ledger gave to `take`: keys and entries.
+    pub fn ledger(&mut self, mut take: impl FnMut(u64, &[u8])) {
+        for (key, range) in self.present.ledger.pop_front().unwrap_or_default() {
+            take(key, &self.present.bytes[range]);
+        }
+    }
+
+    /// Hands what one walk gave to `take`.
+    pub fn live(&mut self, mut take: impl FnMut(&[u8])) {
+        for range in self.present.live.pop_front().unwrap_or_default() {
+            take(&self.present.bytes[range]);
+        }
+    }
+
+    /// The counters, as they were read next.
+    pub fn counters(&mut self) -> Counters {
+        if let Some(next) = self.present.counters.pop_front() {
+            self.present.last_counters = Some(next);
+        }
+        self.present.last_counters.unwrap_or_else(|| format::counters(&[]))
+    }
+
+    /// How often the kernel had skipped a program.
+    pub const fn skipped(&self) -> u64 {
+        self.present.skipped
+    }
+}
+
+impl Present {
+    fn begin(&mut self) {
+        self.bytes.clear();
+        self.ring.clear();
+        self.ledger.clear();
+        self.live.clear();
+        self.counters.clear();
+        self.ring.push_back(Vec::new());
+        self.ledger.push_back(Vec::new());
+        self.live.push_back(Vec::new());
+    }
+
+    fn take(&mut self, item: Item<'_>) {
+        let begin = self.bytes.len();
+        match item {
+            Item::Ring(raw) | Item::Entry(_, raw) | Item::Live(raw) => raw.append_to(&mut self.bytes),
+            _ => {}
+        }
+        let range = begin..self.bytes.len();
+        match item {
+            Item::Ring(_) => add(&mut self.ring, range),
+            Item::Entry(key, _) => add(&mut self.ledger, (key, range)),
+            Item::Live(_) => add(&mut self.live, range),
+            Item::Drained => self.ring.push_back(Vec::new()),
+            Item::Swept => self.ledger.push_back(Vec::new()),
+            Item::Walked => self.live.push_back(Vec::new()),
+            Item::Counters(words) => {
+                self.counters.push_back(format::counters(&words));
+            }
+            Item::Skipped(runs) => self.skipped = runs,
+            Item::Step(..) | Item::Answer { .. } | Item::End => {}
+        }
+    }
+}
+
+fn add<T>(calls: &mut VecDeque<Vec<T>>, item: T) {
+    if let Some(last) = calls.back_mut() {
+        last.push(item);
+    }
+}
