@@ -13,13 +13,16 @@ const BENCHES: [&str; 3] = ["encode", "track", "replay"];
 /// Outputs that are shown as they are.
 const TEXTS: [&str; 1] = ["callgrind"];
 
-/// Reads a folder of results and rewrites the document. A table without results, and one without a place, are errors: a
-/// report is of one machine and one day.
+const NOT_RUN: &str = "Not run.";
+
+/// Reads a folder of results and rewrites every table of the document: a report is of one machine and one day, so one without
+/// results says so. A table without a place is an error.
 pub(super) fn write(folder: &Path, document: &Path) -> Result<(), String> {
     let read = |path: &Path| fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()));
     let mut cells = Vec::new();
     for (section, _) in SECTIONS {
-        let text = read(&folder.join(format!("{section}.jsonl")))?;
+        // One that failed may have left nothing.
+        let text = fs::read_to_string(folder.join(format!("{section}.jsonl"))).unwrap_or_default();
         for line in text.lines() {
             cells.push(
                 serde_json::from_str::<Cell>(line).map_err(|error| format!("{section}: {error}: {line}"))?,
@@ -42,7 +45,7 @@ pub(super) fn write(folder: &Path, document: &Path) -> Result<(), String> {
     for name in TEXTS {
         let output = output(name);
         let shown = if output.trim().is_empty() {
-            "Not run.".to_owned()
+            NOT_RUN.to_owned()
         } else {
             format!("```\n{}\n```", output.trim())
         };
@@ -59,6 +62,9 @@ fn cells_of(section: &str, table: Table) -> Vec<Cell> {
 /// The cells of a section as a table, rows and columns in the order in which they come.
 fn rendered(cells: &[Cell], section: &str) -> String {
     let cells: Vec<&Cell> = cells.iter().filter(|cell| cell.section == section).collect();
+    if cells.is_empty() {
+        return NOT_RUN.to_owned();
+    }
     let (mut rows, mut columns) = (Vec::new(), Vec::new());
     for cell in &cells {
         for (list, name) in [(&mut rows, &cell.row), (&mut columns, &cell.column)] {
@@ -77,7 +83,7 @@ fn rendered(cells: &[Cell], section: &str) -> String {
 
 fn listed(medians: &[Median]) -> String {
     if medians.is_empty() {
-        return "Not run.".to_owned();
+        return NOT_RUN.to_owned();
     }
     let per_item = |median: &Median| median.per_item.map(short).unwrap_or_default();
     let body = medians.iter().map(|median| line(&median.name, [median.time.clone(), per_item(median)]));
@@ -137,10 +143,30 @@ mod tests {
     }
 
     #[test]
-    fn a_report_needs_every_section() {
+    fn what_was_not_run_is_not_what_ran_before() {
         let folder = tempfile::tempdir().unwrap();
         let document = folder.path().join("document.md");
+        let names = SECTIONS
+            .map(|(name, _)| name)
+            .into_iter()
+            .chain(["budgets", "fleet", "growth"])
+            .chain(BENCHES)
+            .chain(TEXTS);
+        let old: String =
+            names.map(|name| format!("<!-- bench:{name} -->\nold\n<!-- /bench:{name} -->\n")).collect();
+        fs::write(&document, &old).unwrap();
+        let cell = r#"{"section":"start","row":"convis","column":"ms to capturing","values":[90.0]}"#;
+        fs::write(folder.path().join("start.jsonl"), cell).unwrap();
+        write(folder.path(), &document).unwrap();
+        let text = fs::read_to_string(&document).unwrap();
+        assert!(!text.contains("old") && text.contains("| convis | 90.0 |"), "{text}");
+        assert!(text.contains("| start to capturing, ms | 300 | 100 | 90.0 | stretch |"), "{text}");
+        assert_eq!(
+            text.matches(NOT_RUN).count(),
+            SECTIONS.len() - 1 + BENCHES.len() + TEXTS.len() + 2,
+            "{text}"
+        );
         fs::write(&document, "").unwrap();
-        assert!(write(folder.path(), &document).unwrap_err().contains("machine.jsonl"));
+        assert!(write(folder.path(), &document).unwrap_err().contains("bench:machine"));
     }
 }
