@@ -12,15 +12,15 @@ use super::load::welcome;
 use super::sink::{Look, Sink};
 use super::{Size, progress};
 
-const INTERVAL: Duration = Duration::from_secs(5);
-const SERIES: [&str; 4] = ["--metric-resource", "process", "--interval", "5s"];
+const INTERVAL: Duration = Duration::from_secs(10);
+const SERIES: [&str; 4] = ["--metric-resource", "process", "--interval", "10s"];
 /// Made and sent.
 pub(super) const PER_POINT: &str = "µs per point";
 /// Of a sleeping process, with what the kernel keeps for it; generous.
 const KIB_OF_ONE: usize = 700;
 
 pub(super) fn measure(size: Size) -> Table {
-    let (steps, intervals) = size.pick(([1000, 10_000], 4), ([50, 200], 1));
+    let (steps, intervals) = size.pick(([1000, 10_000], 2), ([50, 200], 1));
     let mut table = Table::default();
     for count in steps {
         progress(&format!("processes, {count}"));
@@ -44,7 +44,7 @@ fn step(table: &mut Table, count: usize, window: Duration) -> Result<(), String>
     for agent in [&usual, &series] {
         agent.settle(2 * count);
     }
-    sleep(2 * INTERVAL);
+    sleep(INTERVAL);
     let ran = || (usual.watched().ran(), series.watched().ran(), sinks[1].received().metrics);
     let began = ran();
     sleep(window);

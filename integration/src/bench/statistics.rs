@@ -26,7 +26,7 @@ pub(super) fn paired(values: &[f64], by: &[f64], combine: impl Fn(f64, f64) -> f
 /// Four digits or fewer, as people read them.
 pub(super) fn short(value: f64) -> String {
     let digits = match value.abs() {
-        0.0 => 0,
+        size if size.fract() == 0.0 => 0,
         size if size >= 100.0 => 0,
         size if size >= 10.0 => 1,
         size if size >= 1.0 => 2,
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn figures_are_short() {
-        let short = [0.0, 0.0123, 1.2345, 12.345, 123.45, 1234.5, 1_234_567.0, -1500.0].map(short);
-        assert_eq!(short, ["0", "0.012", "1.23", "12.3", "123", "1,234", "1,234,567", "-1,500"]);
+        let short = [0.0, 3.0, 0.0123, 1.2345, 12.345, 123.45, 1234.5, 1_234_567.0, -1500.0].map(short);
+        assert_eq!(short, ["0", "3", "0.012", "1.23", "12.3", "123", "1,234", "1,234,567", "-1,500"]);
     }
 }
