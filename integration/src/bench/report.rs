@@ -152,8 +152,8 @@ mod tests {
             .chain(["budgets", "fleet", "growth"])
             .chain(BENCHES)
             .chain(TEXTS);
-        let old: String =
-            names.map(|name| format!("<!-- bench:{name} -->\nold\n<!-- /bench:{name} -->\n")).collect();
+        let places = names.map(|name| format!("<!-- bench:{name} -->\nold\n<!-- /bench:{name} -->\n"));
+        let old = places.collect::<Vec<_>>().concat();
         fs::write(&document, &old).unwrap();
         let cell = r#"{"section":"start","row":"convis","column":"ms to capturing","values":[90.0]}"#;
         fs::write(folder.path().join("start.jsonl"), cell).unwrap();
