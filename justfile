@@ -58,10 +58,8 @@ ebpf-verify:
     scripts/install bpf-linker
     scripts/ebpf-verify
 
-# Costs: per encoded event, per record, and (as root) of capturing against nothing attached
-bench:
-    cargo build --release
-    cargo bench -p convis-exporters --bench encode
-    cargo bench -p convis --bench track
-    cargo bench -p convis --bench replay
-    CONVIS_BIN="$PWD/target/release/convis" CARGO_TARGET_DIR=target scripts/as-root cargo bench -p convis-integration --bench overhead
+# Measure everything into docs/performance.md (a quarter of an hour, wants a quiet machine), or one section: `just bench overhead`
+[positional-arguments]
+bench *ARGS:
+    -scripts/install bench
+    scripts/bench "$@"

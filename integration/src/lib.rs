@@ -11,6 +11,7 @@
 )]
 
 pub mod actors;
+pub mod bench;
 pub mod cache;
 pub mod certificates;
 pub mod clock;

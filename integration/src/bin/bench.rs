@@ -1,0 +1,17 @@
+//! Measures of the whole: see the library's `bench` module.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match convis_integration::bench::main(&arguments, &mut std::io::stdout()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => complain(&error),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "a command line tool says here what is wrong")]
+fn complain(error: &str) -> ExitCode {
+    eprintln!("bench: {error}");
+    ExitCode::from(64)
+}
