@@ -16,6 +16,7 @@
 mod accounting;
 mod batch;
 mod build;
+pub mod doors;
 mod file;
 pub mod model;
 mod newrelic;
