@@ -64,7 +64,7 @@ fn prometheus_rules_read_what_there_is() {
     assert!(unknown.is_empty(), "{unknown:?}");
 }
 
-/// The fields of NerdGraph's `AlertsNrqlConditionStaticInput` and of the inputs inside of it, without deprecated ones. GraphQL refuses
+/// The fields of `NerdGraph`'s `AlertsNrqlConditionStaticInput` and of the inputs inside of it, without deprecated ones. GraphQL refuses
 /// an input with any other: what is static is said by the mutation, not by a field.
 const INPUTS: [(&str, &[&str]); 5] = [
     (
@@ -111,7 +111,7 @@ const INPUTS: [(&str, &[&str]); 5] = [
     ),
 ];
 
-/// Values of NerdGraph's enumerations.
+/// Values of `NerdGraph`'s enumerations.
 const WORDS: [(&str, &[&str]); 4] = [
     ("/terms/0/priority", &["CRITICAL", "WARNING"]),
     ("/terms/0/operator", &["ABOVE", "ABOVE_OR_EQUALS", "BELOW", "BELOW_OR_EQUALS", "EQUALS", "NOT_EQUALS"]),
@@ -127,7 +127,7 @@ const SECONDS: [(&str, RangeInclusive<u64>); 4] = [
     ("/violationTimeLimitSeconds", 300..=2_592_000),
 ];
 
-/// What NerdGraph would refuse.
+/// What `NerdGraph` would refuse.
 fn check_input(condition: &Value) {
     for (pointer, known) in INPUTS {
         let input = condition.pointer(pointer).and_then(Value::as_object).expect(pointer);
@@ -154,7 +154,7 @@ fn check_input(condition: &Value) {
 }
 
 /// Scenario: the conditions for New Relic.
-/// Guarantees: each is an input that NerdGraph takes for a static NRQL condition, reads convis's events, and only attributes that are
+/// Guarantees: each is an input that `NerdGraph` takes for a static NRQL condition, reads convis's events, and only attributes that are
 /// documented; one is about unexpected connections.
 #[test]
 fn new_relic_conditions_are_whole() {

@@ -117,12 +117,12 @@ fn containers_are_left_out_or_told_alone() {
     let (without, only) = (without.stop(), only.stop());
     let points = oracle.points_taken();
     for (port, left_out) in &expected {
-        let roles = |wanted: bool| -> Vec<&str> {
+        let ends_of = |wanted: bool| -> Vec<&str> {
             let ends = ["client", "server"].into_iter().zip(left_out);
             ends.filter(|(_, out)| **out == wanted).map(|(role, _)| role).collect()
         };
-        assert_eq!(told(&without, *port), roles(false), "left out: {left_out:?}");
-        assert_eq!(told(&only, *port), roles(true), "left out: {left_out:?}");
+        assert_eq!(told(&without, *port), ends_of(false), "left out: {left_out:?}");
+        assert_eq!(told(&only, *port), ends_of(true), "left out: {left_out:?}");
         let opened = Series::read(&points, "convis.tcp.connection.opened", *port);
         let counted = ["client", "server"].map(|role| opened.sum(&[("convis.connection.role", role)]));
         assert_eq!(counted, left_out.map(|out| u64::from(!out)), "left out: {left_out:?}");
@@ -175,7 +175,7 @@ fn namespaces_are_left_out_or_told_alone() {
     wait_for_filtered(&without, 5);
     let (without, only) = (without.stop(), only.stop());
     for (port, is_told, in_data) in &expected {
-        let roles = |ends: &[bool; 2]| -> Vec<&str> {
+        let ends_of = |ends: &[bool; 2]| -> Vec<&str> {
             ["client", "server"]
                 .into_iter()
                 .zip(ends)
@@ -183,8 +183,8 @@ fn namespaces_are_left_out_or_told_alone() {
                 .map(|(role, _)| role)
                 .collect()
         };
-        assert_eq!(told(&without, *port), roles(is_told));
-        assert_eq!(told(&only, *port), roles(in_data));
+        assert_eq!(told(&without, *port), ends_of(is_told));
+        assert_eq!(told(&only, *port), ends_of(in_data));
     }
     assert!(all_name(&without.events_at(expected[0].0), "convis.peer.k8s.namespace.name", "shop-data"));
     assert!(all_name(&without.events_at(expected[1].0), "k8s.namespace.name", "shop"));
