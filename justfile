@@ -31,10 +31,17 @@ vm *ARGS:
     case "${1:-get}" in arm64-* | get) scripts/install vm-arm64 ;; esac
     scripts/vm "$@"
 
+# Look for bytes that break a parser: `just fuzz sink_spec`, or for a minute `just fuzz sink_spec -max_total_time=60`; `just fuzz` lists them
+[positional-arguments]
+fuzz *ARGS:
+    scripts/install cargo-fuzz
+    scripts/fuzz "$@"
+
 # clippy, formatting and docs without a warning
 lint:
     cargo fmt --all --check
     cargo fmt --manifest-path ebpf/kernel/Cargo.toml --check
+    cargo fmt --manifest-path fuzz/Cargo.toml --check
     cargo clippy --workspace --all-targets --locked -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 
@@ -42,6 +49,7 @@ lint:
 fmt:
     cargo fmt --all
     cargo fmt --manifest-path ebpf/kernel/Cargo.toml
+    cargo fmt --manifest-path fuzz/Cargo.toml
 
 # Licences and sources of dependencies
 deny:

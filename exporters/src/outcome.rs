@@ -1,5 +1,6 @@
 //! What a sink must be able to do, and what can come of it.
 
+use std::fmt::Display;
 use std::future::Future;
 use std::time::Duration;
 
@@ -88,16 +89,39 @@ impl ExportError {
     pub fn new(kind: ErrorType, text: impl AsRef<str>) -> Self {
         Self { kind, text: one_line(text.as_ref()) }
     }
+
+    /// The error of a receiver that answered with `answer`, a status, and `said` something or nothing about it.
+    pub(crate) fn answered(
+        kind: ErrorType,
+        endpoint: &str,
+        answer: impl Display,
+        said: Option<&str>,
+        advice: &str,
+    ) -> Self {
+        // Whatever the receiver says, the advice is in the line.
+        let said = said.map(|said| shortened(said, MAX_SAID)).filter(|said| !said.is_empty());
+        let said = said.map(|said| format!(" ({said})")).unwrap_or_default();
+        let endpoint = shortened(endpoint, MAX_ENDPOINT);
+        Self::new(kind, format!("{endpoint} answers {answer}{said}; {advice}"))
+    }
 }
 
 /// Longest text taken from a server.
 const MAX_TEXT: usize = 400;
+/// As much of that as a server may fill with its own words about an error.
+const MAX_SAID: usize = 160;
+/// As much of it as an endpoint may take.
+const MAX_ENDPOINT: usize = 100;
 
 /// Text from outside made fit for a log: one line, bounded, without control characters.
 pub(crate) fn one_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len().min(MAX_TEXT));
+    shortened(text, MAX_TEXT)
+}
+
+fn shortened(text: &str, longest: usize) -> String {
+    let mut line = String::with_capacity(text.len().min(longest));
     for (count, character) in text.trim().chars().enumerate() {
-        if count == MAX_TEXT {
+        if count == longest {
             line.push_str("...");
             break;
         }
@@ -116,5 +140,21 @@ mod tests {
     fn text_from_outside_stays_one_line() {
         assert_eq!(one_line(" a\nb\u{1b}[2Jc "), "a b [2Jc");
         assert_eq!(one_line(&"x".repeat(1000)).len(), MAX_TEXT + 3);
+    }
+
+    /// Scenario: a server has much, little or nothing to say about an error.
+    /// Guarantees: the line ends with what to do.
+    #[test]
+    fn the_advice_is_always_there() {
+        let text = |said: Option<&str>| {
+            let endpoint = format!("http://h/{}", "p".repeat(1000));
+            let longest = "503 Network Authentication Required and More";
+            ExportError::answered(ErrorType::Rejected, &endpoint, longest, said, "check the log").text
+        };
+        for said in [Some("x\n".repeat(1000).as_str()), Some("no"), Some(" "), None] {
+            assert!(text(said).ends_with("; check the log"), "{}", text(said));
+        }
+        assert!(text(Some("no")).contains(" and More (no); "));
+        assert!(!text(Some("\n")).contains('('));
     }
 }

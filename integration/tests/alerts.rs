@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, reason = "what does not go as planned fails the test, with its message")]
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -63,9 +64,98 @@ fn prometheus_rules_read_what_there_is() {
     assert!(unknown.is_empty(), "{unknown:?}");
 }
 
+/// The fields of `NerdGraph`'s `AlertsNrqlConditionStaticInput` and of the inputs inside of it, without deprecated ones. GraphQL refuses
+/// an input with any other: what is static is said by the mutation, not by a field.
+const INPUTS: [(&str, &[&str]); 5] = [
+    (
+        "",
+        &[
+            "description",
+            "enabled",
+            "expiration",
+            "name",
+            "nrql",
+            "runbookUrl",
+            "signal",
+            "terms",
+            "titleTemplate",
+            "violationTimeLimitSeconds",
+        ],
+    ),
+    ("/nrql", &["dataAccountId", "query"]),
+    (
+        "/terms/0",
+        &["operator", "prediction", "priority", "threshold", "thresholdDuration", "thresholdOccurrences"],
+    ),
+    (
+        "/signal",
+        &[
+            "aggregationDelay",
+            "aggregationMethod",
+            "aggregationTimer",
+            "aggregationWindow",
+            "evaluationDelay",
+            "fillOption",
+            "fillValue",
+            "slideBy",
+        ],
+    ),
+    (
+        "/expiration",
+        &[
+            "closeViolationsOnExpiration",
+            "expirationDuration",
+            "ignoreOnExpectedTermination",
+            "openViolationOnExpiration",
+        ],
+    ),
+];
+
+/// Values of `NerdGraph`'s enumerations.
+const WORDS: [(&str, &[&str]); 4] = [
+    ("/terms/0/priority", &["CRITICAL", "WARNING"]),
+    ("/terms/0/operator", &["ABOVE", "ABOVE_OR_EQUALS", "BELOW", "BELOW_OR_EQUALS", "EQUALS", "NOT_EQUALS"]),
+    ("/terms/0/thresholdOccurrences", &["ALL", "AT_LEAST_ONCE"]),
+    ("/signal/aggregationMethod", &["CADENCE", "EVENT_FLOW", "EVENT_TIMER"]),
+];
+
+/// Seconds that New Relic documents as possible.
+const SECONDS: [(&str, RangeInclusive<u64>); 4] = [
+    ("/terms/0/thresholdDuration", 60..=86_400),
+    ("/signal/aggregationWindow", 30..=21_600),
+    ("/expiration/expirationDuration", 30..=172_800),
+    ("/violationTimeLimitSeconds", 300..=2_592_000),
+];
+
+/// What `NerdGraph` would refuse.
+fn check_input(condition: &Value) {
+    for (pointer, known) in INPUTS {
+        let input = condition.pointer(pointer).and_then(Value::as_object).expect(pointer);
+        let unknown: Vec<_> = input.keys().filter(|key| !known.contains(&key.as_str())).collect();
+        assert!(unknown.is_empty(), "{pointer} has no {unknown:?}");
+    }
+    assert_eq!(condition["terms"].as_array().map(Vec::len), Some(1));
+    for (pointer, words) in WORDS {
+        let word = condition.pointer(pointer).and_then(Value::as_str).expect(pointer);
+        assert!(words.contains(&word), "{pointer}: {word}");
+    }
+    let seconds = |pointer: &str| condition.pointer(pointer).and_then(Value::as_u64).expect(pointer);
+    for (pointer, range) in SECONDS {
+        assert!(range.contains(&seconds(pointer)), "{pointer}");
+    }
+    assert!(seconds("/terms/0/thresholdDuration").is_multiple_of(seconds("/signal/aggregationWindow")));
+    assert!(condition.pointer("/terms/0/threshold").is_some_and(Value::is_number));
+    let mut waits = ["/signal/aggregationTimer", "/signal/aggregationDelay"];
+    if condition["signal"]["aggregationMethod"] != "EVENT_TIMER" {
+        waits.reverse();
+    }
+    assert!((5..=1200).contains(&seconds(waits[0])));
+    assert_eq!(condition.pointer(waits[1]), None);
+}
+
 /// Scenario: the conditions for New Relic.
-/// Guarantees: each has what a static NRQL condition must have, reads convis's events, and only attributes that are documented;
-/// one is about unexpected connections.
+/// Guarantees: each is an input that `NerdGraph` takes for a static NRQL condition, reads convis's events, and only attributes that are
+/// documented; one is about unexpected connections.
 #[test]
 fn new_relic_conditions_are_whole() {
     let conditions: Value = serde_json::from_str(&read(&folder().join("newrelic.json"))).expect("JSON");
@@ -82,12 +172,7 @@ fn new_relic_conditions_are_whole() {
         for attribute in quoted {
             assert!(known.contains(&format!("`{attribute}`")), "{attribute} is nowhere in the documentation");
         }
-        assert_eq!(text("/type"), "STATIC");
-        assert!(["CRITICAL", "WARNING"].contains(&text("/terms/0/priority")));
-        assert!(["ABOVE", "BELOW"].contains(&text("/terms/0/operator")));
-        for number in ["/terms/0/threshold", "/terms/0/thresholdDuration", "/signal/aggregationWindow"] {
-            assert!(condition.pointer(number).is_some_and(Value::is_u64), "{number}");
-        }
+        check_input(condition);
         assert_eq!(condition["enabled"], true);
     }
     let about_unexpected = |condition: &&Value| {

@@ -5,21 +5,18 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::accounting::ErrorType;
-use crate::outcome::{ExportError, Outcome, one_line};
+use crate::outcome::{ExportError, Outcome};
 use crate::web::Reply;
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 /// The outcome of a request that was answered at `now`, nanoseconds since the Unix epoch.
-pub(super) fn read(reply: &Reply, endpoint: &str, now: u64) -> Outcome {
+pub(crate) fn read(reply: &Reply, endpoint: &str, now: u64) -> Outcome {
     if reply.status.is_success() {
         return taken(reply, endpoint);
     }
-    let error = |kind, advice| {
-        let said = reply.plain_text().map(one_line).filter(|text| !text.is_empty());
-        let said = said.map(|said| format!(" ({said})")).unwrap_or_default();
-        ExportError::new(kind, format!("{endpoint} answers {}{said}; {advice}", reply.status))
-    };
+    let error =
+        |kind, advice| ExportError::answered(kind, endpoint, reply.status, reply.plain_text(), advice);
     let retry = |error| Outcome::Retry { after: reply.retry_after(), error };
     match reply.status.as_u16() {
         401 | 403 => Outcome::Drop(error(

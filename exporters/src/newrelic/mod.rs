@@ -4,7 +4,7 @@
 //! <https://docs.newrelic.com/docs/data-apis/custom-data/custom-events/data-requirements-limits-custom-event-data/>. The API
 //! answers 200 to events that break its rules and drops them later, so everything it asks for is made sure of here.
 
-mod answer;
+pub(crate) mod answer;
 pub(crate) mod encode;
 mod name;
 

@@ -1,3 +1,5 @@
+mod split;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -62,7 +62,7 @@ impl Grpc {
         self.under_way = false;
         match answer {
             Ok(body) => Ok(Answer { body, is_json: false }),
-            Err(status) => Err(self.failed(&status)),
+            Err(status) => Err(failed(&status, &self.shown)),
         }
     }
 
@@ -77,46 +77,43 @@ impl Grpc {
         let response = self.client.unary(request, self.path.clone(), codec).await?;
         Ok(response.into_inner())
     }
+}
 
-    /// What a status means, by the specification's table of what may be retried.
-    fn failed(&self, status: &Status) -> Outcome {
-        if let Some(source) = status.source() {
-            return connection_failed(&self.shown, source);
+/// What a status means, by the specification's table of what may be retried.
+pub(super) fn failed(status: &Status, endpoint: &str) -> Outcome {
+    if let Some(source) = status.source() {
+        return connection_failed(endpoint, source);
+    }
+    let error = |kind, advice| {
+        let code = format!("{:?}", status.code());
+        ExportError::answered(kind, endpoint, code, Some(status.message()), advice)
+    };
+    let asked = status.get_details_retry_info().and_then(|info| info.retry_delay);
+    let retry = |kind, advice| Outcome::Retry { after: asked, error: error(kind, advice) };
+    let never = |kind, advice| Outcome::Drop(error(kind, advice));
+    match status.code() {
+        Code::OutOfRange if is_about_the_answer(status.message()) => {
+            never(ErrorType::InvalidResponse, "the answer is too large; check the endpoint")
         }
-        let error = |kind, advice: &str| {
-            let said = status.message();
-            let text = format!("{} answers {:?} ({said}); {advice}", self.shown, status.code());
-            ExportError::new(kind, text)
-        };
-        let asked = status.get_details_retry_info().and_then(|info| info.retry_delay);
-        let retry = |kind, advice| Outcome::Retry { after: asked, error: error(kind, advice) };
-        let never = |kind, advice| Outcome::Drop(error(kind, advice));
-        match status.code() {
-            Code::OutOfRange if is_about_the_answer(status.message()) => {
-                never(ErrorType::InvalidResponse, "the answer is too large; check the endpoint")
-            }
-            Code::ResourceExhausted | Code::OutOfRange if is_about_size(status.message()) => {
-                Outcome::TooLarge(error(ErrorType::TooLarge, "raise the receiver's limit"))
-            }
-            Code::ResourceExhausted if asked.is_some() => {
-                retry(ErrorType::Throttled, "send less or raise the limit there")
-            }
-            Code::ResourceExhausted => never(ErrorType::Throttled, "send less or raise the limit there"),
-            Code::DeadlineExceeded => {
-                retry(ErrorType::Timeout, "check the receiver's load or raise the timeout")
-            }
-            Code::Unavailable | Code::Cancelled | Code::Aborted | Code::OutOfRange | Code::DataLoss => {
-                retry(ErrorType::Unavailable, "check the receiver's health")
-            }
-            Code::Unauthenticated | Code::PermissionDenied => {
-                never(ErrorType::Unauthenticated, "check the header with the credentials")
-            }
-            Code::Unimplemented | Code::NotFound => {
-                never(ErrorType::NotFound, "check the endpoint, its protocol and compression")
-            }
-            Code::Internal | Code::Unknown => never(ErrorType::ServerError, "look into the receiver's log"),
-            _ => never(ErrorType::Rejected, "look into the receiver's log"),
+        Code::ResourceExhausted | Code::OutOfRange if is_about_size(status.message()) => {
+            Outcome::TooLarge(error(ErrorType::TooLarge, "raise the receiver's limit"))
         }
+        Code::ResourceExhausted if asked.is_some() => {
+            retry(ErrorType::Throttled, "send less or raise the limit there")
+        }
+        Code::ResourceExhausted => never(ErrorType::Throttled, "send less or raise the limit there"),
+        Code::DeadlineExceeded => retry(ErrorType::Timeout, "check the receiver's load or raise the timeout"),
+        Code::Unavailable | Code::Cancelled | Code::Aborted | Code::OutOfRange | Code::DataLoss => {
+            retry(ErrorType::Unavailable, "check the receiver's health")
+        }
+        Code::Unauthenticated | Code::PermissionDenied => {
+            never(ErrorType::Unauthenticated, "check the header with the credentials")
+        }
+        Code::Unimplemented | Code::NotFound => {
+            never(ErrorType::NotFound, "check the endpoint, its protocol and compression")
+        }
+        Code::Internal | Code::Unknown => never(ErrorType::ServerError, "look into the receiver's log"),
+        _ => never(ErrorType::Rejected, "look into the receiver's log"),
     }
 }
 

@@ -11,7 +11,7 @@ use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use super::target;
 use super::transport::{Answer, Format};
 use crate::accounting::ErrorType;
-use crate::outcome::{ExportError, Outcome, one_line};
+use crate::outcome::{ExportError, Outcome};
 use crate::web::{Reply, Web};
 
 const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
@@ -57,40 +57,43 @@ impl Http {
 
     pub(super) async fn send(&self, body: Bytes) -> Result<Answer, Outcome> {
         let reply = self.web.post(body, self.headers.clone()).await?;
-        if reply.status.is_success() {
-            let is_json = match reply.text(&CONTENT_TYPE) {
-                Some(_) => reply.is("application/json"),
-                None => self.format == Format::Json,
-            };
-            return Ok(Answer { body: reply.body, is_json });
-        }
-        Err(self.refused(&reply))
+        understood(reply, self.format, self.web.shown())
     }
+}
 
-    /// What an error status means: only 429, 502, 503 and 504 may be retried.
-    fn refused(&self, reply: &Reply) -> Outcome {
-        let error = |kind, advice| {
-            let said = status_message(reply).map(|said| format!(" ({said})")).unwrap_or_default();
-            ExportError::new(kind, format!("{} answers {}{said}; {advice}", self.web.shown(), reply.status))
-        };
-        let retry = |error| Outcome::Retry { after: reply.retry_after(), error };
-        match reply.status.as_u16() {
-            429 => retry(error(ErrorType::Throttled, "send less or raise the limit there")),
-            502..=504 => retry(error(ErrorType::Unavailable, "check the receiver's health")),
-            401 | 403 | 407 => {
-                Outcome::Drop(error(ErrorType::Unauthenticated, "check the header with the credentials"))
-            }
-            404 | 405 | 415 | 501 => {
-                Outcome::Drop(error(ErrorType::NotFound, "check the endpoint's path and protocol"))
-            }
-            413 => Outcome::TooLarge(error(ErrorType::TooLarge, "raise the receiver's limit")),
-            300..=399 => Outcome::Drop(error(
-                ErrorType::NotFound,
-                "redirects are not followed; set the endpoint itself",
-            )),
-            500..=599 => Outcome::Drop(error(ErrorType::ServerError, "look into the receiver's log")),
-            _ => Outcome::Drop(error(ErrorType::Rejected, "look into the receiver's log")),
+/// The answer to a request in `format`, if it is one of success.
+pub(super) fn understood(reply: Reply, format: Format, endpoint: &str) -> Result<Answer, Outcome> {
+    if !reply.status.is_success() {
+        return Err(refused(&reply, endpoint));
+    }
+    let is_json = match reply.text(&CONTENT_TYPE) {
+        Some(_) => reply.is("application/json"),
+        None => format == Format::Json,
+    };
+    Ok(Answer { body: reply.body, is_json })
+}
+
+/// What an error status means: only 429, 502, 503 and 504 may be retried.
+fn refused(reply: &Reply, endpoint: &str) -> Outcome {
+    let error = |kind, advice| {
+        ExportError::answered(kind, endpoint, reply.status, status_message(reply).as_deref(), advice)
+    };
+    let retry = |error| Outcome::Retry { after: reply.retry_after(), error };
+    match reply.status.as_u16() {
+        429 => retry(error(ErrorType::Throttled, "send less or raise the limit there")),
+        502..=504 => retry(error(ErrorType::Unavailable, "check the receiver's health")),
+        401 | 403 | 407 => {
+            Outcome::Drop(error(ErrorType::Unauthenticated, "check the header with the credentials"))
         }
+        404 | 405 | 415 | 501 => {
+            Outcome::Drop(error(ErrorType::NotFound, "check the endpoint's path and protocol"))
+        }
+        413 => Outcome::TooLarge(error(ErrorType::TooLarge, "raise the receiver's limit")),
+        300..=399 => {
+            Outcome::Drop(error(ErrorType::NotFound, "redirects are not followed; set the endpoint itself"))
+        }
+        500..=599 => Outcome::Drop(error(ErrorType::ServerError, "look into the receiver's log")),
+        _ => Outcome::Drop(error(ErrorType::Rejected, "look into the receiver's log")),
     }
 }
 
@@ -113,11 +116,10 @@ fn status_message(reply: &Reply) -> Option<String> {
     } else {
         tonic_types::Status::decode(&reply.body[..]).ok().map(|status| status.message)
     };
-    let text = match text {
-        Some(message) => message,
-        None => reply.plain_text()?.to_owned(),
-    };
-    Some(one_line(&text)).filter(|text| !text.is_empty())
+    match text {
+        Some(message) => Some(message),
+        None => reply.plain_text().map(str::to_owned),
+    }
 }
 
 fn json_status(body: &[u8]) -> Option<String> {

@@ -5,6 +5,7 @@
 
 mod attributes;
 mod delta;
+pub(crate) mod doors;
 mod encode_logs;
 mod encode_metrics;
 mod exporter;
@@ -22,6 +23,8 @@ mod wire;
 use std::time::Duration;
 
 use convis_otel_config::{HistogramForm, OtlpConfig, OtlpSignal, Protocol, Temporality};
+
+pub(crate) use transport::Format;
 
 pub use encode_logs::encode_logs;
 pub use encode_metrics::encode_metrics;

@@ -5,6 +5,7 @@ mod http;
 mod json;
 mod limits;
 mod own;
+mod split;
 mod tls;
 
 use convis_otel_config::{Header, Secret};

@@ -57,11 +57,8 @@ pub(super) fn stored_nothing(status: StatusCode) -> bool {
 }
 
 /// The outcome of an error: 429 and all of 5xx may be retried, nothing else.
-pub(super) fn refused(reply: &Reply, endpoint: &str) -> Outcome {
-    let error = |kind, advice| {
-        let said = said(reply).map(|said| format!(" ({said})")).unwrap_or_default();
-        ExportError::new(kind, format!("{endpoint} answers {}{said}; {advice}", reply.status))
-    };
+pub(crate) fn refused(reply: &Reply, endpoint: &str) -> Outcome {
+    let error = |kind, advice| ExportError::answered(kind, endpoint, reply.status, said(reply), advice);
     let retry = |error| Outcome::Retry { after: reply.retry_after(), error };
     match reply.status.as_u16() {
         429 => retry(error(ErrorType::Throttled, "send less or raise the limit there")),

@@ -8,7 +8,7 @@
 //! <https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/> (2.0-rc.4) and
 //! <https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/>.
 
-mod answer;
+pub(crate) mod answer;
 mod credentials;
 pub(crate) mod door;
 mod encode;

@@ -2,6 +2,7 @@ mod answers;
 mod golden;
 mod large;
 mod scrape;
+mod split;
 mod versions;
 
 use std::sync::Arc;

@@ -7,6 +7,7 @@ pub(crate) mod http;
 #[path = "../../../integration/src/newrelic/rules.rs"]
 pub(crate) mod newrelic;
 pub(crate) mod samples;
+pub(crate) mod split;
 pub(crate) mod tls;
 
 use std::path::Path;

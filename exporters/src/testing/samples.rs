@@ -242,3 +242,37 @@ pub(crate) fn metrics() -> Arc<MetricBatch> {
         ],
     })
 }
+
+/// Batches of so many events each, numbered in `time_unix_nanos` from [`TIME`] on in milliseconds; their Resources have names of these
+/// lengths, in turn.
+pub(crate) fn numbered_events(sizes: &[usize], names: &[usize]) -> Vec<Arc<EventBatch>> {
+    let resources: Vec<_> =
+        names.iter().zip(1..).map(|(length, pid)| process(&"n".repeat(*length), pid)).collect();
+    let mut number = 0;
+    let batch = |size: &usize| {
+        let mut batch = EventBatch::clone(&many_events(*size));
+        for event in &mut batch.events {
+            event.time_unix_nanos = TIME + number * 1_000_000;
+            event.resource = Arc::clone(&resources[usize::try_from(number).unwrap() % resources.len()]);
+            number += 1;
+        }
+        Arc::new(batch)
+    };
+    sizes.iter().map(batch).collect()
+}
+
+/// A batch of numbered sums, each a series of its own, of Resources with so many each.
+pub(crate) fn numbered_sums(sizes: &[usize]) -> Arc<MetricBatch> {
+    let mut number = 0;
+    let resources = sizes.iter().zip(1..).map(|(size, pid)| {
+        let points = (0..*size).map(|_| {
+            let mut point = point("transmit", TIME - 10_000_000_000, PointValue::Sum(number));
+            Arc::make_mut(&mut point.attributes).push(("z.series", number.into()));
+            number += 1;
+            point
+        });
+        let metrics = vec![Metric { descriptor: &IO, points: points.collect() }];
+        MetricResource { resource: process("curl", pid), metrics }
+    });
+    Arc::new(MetricBatch { time_unix_nanos: TIME, resources: resources.collect() })
+}

@@ -12,6 +12,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
@@ -60,19 +61,24 @@ pub async fn serve(listener: TcpListener, respond: Respond) {
         };
         let respond = Arc::clone(&respond);
         tokio::spawn(async move {
-            let service = service_fn(move |request| {
-                let answer = answer(&request, &respond);
-                async move { Ok::<_, Infallible>(answer) }
-            });
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(PATIENCE)
-                .serve_connection(TokioIo::new(stream), service);
-            // How a visitor leaves is its own affair.
-            let _left = tokio::time::timeout(PATIENCE * 6, connection).await;
+            visit(stream, respond).await;
             drop(permit);
         });
     }
+}
+
+/// Answers one visitor until it leaves or its time is over.
+pub(crate) async fn visit<S: AsyncRead + AsyncWrite + Unpin>(stream: S, respond: Respond) {
+    let service = service_fn(move |request| {
+        let answer = answer(&request, &respond);
+        async move { Ok::<_, Infallible>(answer) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .serve_connection(TokioIo::new(stream), service);
+    // How a visitor leaves is its own affair.
+    let _left = tokio::time::timeout(PATIENCE * 6, connection).await;
 }
 
 fn answer(request: &Request<Incoming>, respond: &Respond) -> Response<Full<Bytes>> {

@@ -4,6 +4,7 @@
 mod common;
 mod crowd;
 mod ends;
+mod filtered;
 mod hosts;
 mod metrics;
 mod outages;

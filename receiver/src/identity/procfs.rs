@@ -23,7 +23,7 @@ pub(super) fn all(root: &Path) -> ProcResult<Vec<Process>> {
 /// One process, if it is there.
 pub(super) fn one(root: &Path, pid: u32) -> Option<Process> {
     let directory = root.join(pid.to_string());
-    let stat = Stat::from_file(directory.join("stat")).ok()?;
+    let stat = stat(&directory)?;
     let image = Rc::new(image(&directory, &stat));
     let process = Process::new(pid, stat.ppid.unsigned_abs(), stat.starttime, None, image);
     Some(process.with_vpid(vpid(&directory.join("status"))))
@@ -31,7 +31,19 @@ pub(super) fn one(root: &Path, pid: u32) -> Option<Process> {
 
 /// When the process started, in ticks since boot, if it is there.
 pub(super) fn start_ticks(root: &Path, pid: u32) -> Option<u64> {
-    Stat::from_file(root.join(pid.to_string()).join("stat")).ok().map(|stat| stat.starttime)
+    stat(&root.join(pid.to_string())).map(|stat| stat.starttime)
+}
+
+/// The `stat` in the directory of a process: `pid (name) state ...`. procfs panics on what is not of this form, which is no
+/// harm to be had from a procfs that is not the kernel's.
+fn stat(directory: &Path) -> Option<Stat> {
+    let text = std::fs::read(directory.join("stat")).ok()?;
+    let name = text.iter().position(|byte| *byte == b'(')?;
+    let end = text.iter().rposition(|byte| *byte == b')').filter(|end| *end > name)?;
+    let begins =
+        matches!(&text[..name], [pid @ .., b' '] if !pid.is_empty() && pid.iter().all(u8::is_ascii_digit));
+    let goes_on = matches!(&text[end..], [b')', b' ', state, ..] if state.is_ascii_alphabetic());
+    (begins && goes_on).then(|| Stat::from_read(text.as_slice()).ok()).flatten()
 }
 
 /// The process id in the innermost pid namespace: the last one of `NSpid`.
@@ -75,6 +87,30 @@ mod tests {
         assert_eq!(own.image.command, std::env::args().next());
         assert_eq!(own.parent_pid, std::os::unix::process::parent_id());
         assert!(all(Path::new("/proc")).unwrap().iter().any(|found| found.pid == own.pid));
+    }
+
+    /// Scenario: files that are no `stat`, but nearly.
+    /// Guarantees: no process, and no panic.
+    #[test]
+    fn refuses_what_is_no_stat() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("7")).unwrap();
+        for text in [
+            "",
+            "7",
+            "(",
+            ")(",
+            "7 (a)",
+            "7 (a)  ",
+            " (a) S 1",
+            "\u{e9}(a) S 1",
+            "7 (a)\u{e9} 1",
+            "7 (a) S 1",
+        ] {
+            std::fs::write(root.path().join("7/stat"), text).unwrap();
+            assert_eq!(start_ticks(root.path(), 7), None, "{text}");
+            assert!(one(root.path(), 7).is_none(), "{text}");
+        }
     }
 
     /// Scenario: a process in a pid namespace whose executable was removed, and one that is a kernel thread.
