@@ -315,7 +315,7 @@ impl Tracker {
         }
         let pid = end.holder.process.as_ref().map(|process| process.pid);
         if let Some(translated) = self.translator.translated(&connection, pid, now_ns) {
-            end.translated.set(Some(translated));
+            end.set_translated(translated);
             // An attempt that failed has no other end.
             if item.counts != Counts::Failure {
                 self.ends.translate(end);
