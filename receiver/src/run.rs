@@ -13,6 +13,8 @@ use convis_ebpf::wire::Counters;
 use convis_exporters::model::EventBatch;
 use convis_exporters::{Runners, Sink};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
 
 use crate::cli::Run;
 use crate::clock::{Clock, boot_now};
@@ -68,15 +70,23 @@ pub fn run(given: &Run) -> Result<(), Fatal> {
 
 fn start_log() {
     let asked = settings::environment("RUST_LOG").filter(|filter| !filter.is_empty());
-    let filter = tracing_subscriber::EnvFilter::try_new(asked.as_deref().unwrap_or(LOG_FILTER));
-    let filter = filter.unwrap_or_default();
-    // Only a test may have set another one before.
-    let _already = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let filter = log_filter(asked.as_deref()).unwrap_or_else(|why| {
+        say::line(&format!(
+            "warning: RUST_LOG is not used: {why}; expected levels such as warn,convis=debug"
+        ));
+        log_filter(None).unwrap_or_default()
+    });
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(settings::is_coloured(&std::io::stderr()))
-        .with_target(false)
-        .try_init();
+        .with_target(false);
+    // Only a test may have set another one before.
+    let _already = tracing_subscriber::registry().with(lines).with(filter).try_init();
+}
+
+/// Levels by target. No patterns and no spans, which would take regular expressions into the program.
+fn log_filter(asked: Option<&str>) -> Result<Targets, tracing_subscriber::filter::ParseError> {
+    asked.unwrap_or(LOG_FILTER).parse()
 }
 
 async fn capture(given: &Run, resolved: Resolved) -> Result<(), Fatal> {
