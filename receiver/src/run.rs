@@ -1,5 +1,6 @@
 //! `convis run`: one task from ring to fan-out.
 
+mod peak;
 mod reload;
 mod setup;
 mod stops;
@@ -30,6 +31,7 @@ use crate::status::{Containers, Snapshot, Status};
 use crate::telemetry::Telemetry;
 use crate::track::{Purpose, Tracker};
 use crate::{admin, say};
+use peak::Peak;
 use reload::Reload;
 use setup::{announce, bind_admin, tracker};
 use stops::{Stops, Wish};
@@ -124,6 +126,7 @@ async fn capture(given: &Run, resolved: Resolved) -> Result<(), Fatal> {
         clock: attached,
         skipped: (0, 0),
         swept: Swept::default(),
+        peak: Peak::default(),
         dropped: false,
     };
     if let Some(listener) = listener {
@@ -159,6 +162,7 @@ struct Capture {
     /// Skipped runs, and when they were looked up.
     skipped: (u64, u64),
     swept: Swept,
+    peak: Peak,
     /// Whether the kernel side has lost anything, which is said once.
     dropped: bool,
 }
@@ -209,6 +213,7 @@ impl Capture {
                     self.drain(source);
                     self.walk(source, Purpose { samples: true, updates: false })?;
                     self.export_metrics();
+                    self.give_back_memory();
                 }
                 _ = updates.tick(), if tells_updates => {
                     self.drain(source);
@@ -253,8 +258,16 @@ impl Capture {
                 translated: tracker.translator.counted(),
             },
         });
+        self.peak.note(self.tracker.held());
         self.warn_of_drops(&counters);
         self.export_events();
+    }
+
+    fn give_back_memory(&mut self) {
+        if self.peak.has_passed(self.tracker.held()) {
+            self.tracker.shrink();
+            kernel::give_back_memory();
+        }
     }
 
     /// Reads the figures of every living connection, and finds out which ones have ended without a word. Costs by their

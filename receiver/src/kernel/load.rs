@@ -374,8 +374,9 @@ impl Starter<'_> {
     }
 }
 
-/// The loader has parsed all types of the kernel into many small pieces, which the allocator would keep for good.
-fn give_back_memory() {
+/// Gives what was freed in many small pieces, such as the kernel's types after loading, back to the system: the allocator
+/// would keep it for good.
+pub fn give_back_memory() {
     #[cfg(target_env = "gnu")]
     #[expect(unsafe_code, reason = "no dependency offers it")]
     // SAFETY: takes no pointer and only returns free memory to the kernel.

@@ -11,6 +11,6 @@ mod source;
 mod tracefs;
 
 pub use hooks::Probes;
-pub use load::{LoadError, Options, Report, Seen, load};
+pub use load::{LoadError, Options, Report, Seen, give_back_memory, load};
 pub use selftest::Verdict;
 pub use source::{LedgerKey, Source, SourceError};

@@ -180,6 +180,17 @@ impl Ends {
         }
     }
 
+    /// Ends that are over and not forgotten yet.
+    pub(super) fn over(&self) -> usize {
+        self.over.len()
+    }
+
+    /// Lets go of room that is not needed now.
+    pub(super) fn shrink(&mut self) {
+        self.by_tuple.shrink_to_fit();
+        self.over.shrink_to_fit();
+    }
+
     /// Tuples under which ends are found.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {

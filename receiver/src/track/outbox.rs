@@ -113,6 +113,11 @@ impl Outbox {
         self.unnamed
     }
 
+    /// Lets go of room that is not needed now.
+    pub(super) fn shrink(&mut self) {
+        self.waiting.shrink_to_fit();
+    }
+
     /// Nothing waits for the other end's record any more.
     const fn expect_no_more(&mut self) {
         self.peer_patience_ns = 0;
