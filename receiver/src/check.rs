@@ -29,7 +29,7 @@ pub fn check(options: &Check) -> Result<(), Fatal> {
     let _within = runtime.enter();
     let (_source, report) = kernel::load(&Options {
         ring_bytes: cli::DEFAULT_RING_BYTES,
-        max_connections: cli::DEFAULT_MAX_CONNECTIONS,
+        max_connections: None,
         leave_out: Some(std::process::id()),
         probes: options.probes,
     })?;
@@ -107,6 +107,9 @@ fn text(kernel: &str, report: &Report, names: &Names) -> String {
             Some(why) => format!("NOT SEEN: {why}"),
         },
     );
+    let memory =
+        if report.on_demand { "taken as connections open" } else { "taken for all connections at start" };
+    line(&mut text, "memory of the ledger", memory);
     names.write(&mut text);
     text.push_str(if is_whole(report) {
         "convis can capture here.\n"
@@ -155,6 +158,7 @@ mod tests {
     fn says_how_everything_is_seen() {
         let mut report = Report {
             hooks: vec![seen(What::Accepts, Some("kprobe k"), Some(Verdict::Right))],
+            on_demand: true,
             already_open: Some(Ok(3)),
             no_live_totals: None,
         };
@@ -170,6 +174,7 @@ mod tests {
         let runtimes = "container runtimes          CRI at unix:///run/a.sock, Docker API at tcp://h:1";
         assert!(lines.contains(&runtimes), "{whole}");
         assert!(lines.contains(&"cgroups                     version 1, by /proc only"), "{whole}");
+        assert!(lines.contains(&"memory of the ledger        taken as connections open"), "{whole}");
         assert!(
             lines.contains(&"address translation         NOT KNOWN: CAP_NET_ADMIN is missing"),
             "{whole}"
@@ -177,9 +182,14 @@ mod tests {
         assert_eq!(lines.last(), Some(&"convis can capture here."));
         report.hooks.push(seen(What::Unsent, None, None));
         report.no_live_totals = Some("no iterators".to_owned());
+        report.on_demand = false;
         let partial = text("5.8.0 x86_64", &report, &names);
         assert!(partial.contains("attempts without a segment  NOT SEEN\n"), "{partial}");
         assert!(partial.contains("live totals                 NOT SEEN: no iterators\n"), "{partial}");
+        assert!(
+            partial.contains("memory of the ledger        taken for all connections at start\n"),
+            "{partial}"
+        );
         assert!(partial.ends_with("but for what is not seen.\n"), "{partial}");
     }
 }

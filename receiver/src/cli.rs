@@ -39,8 +39,6 @@ enum Command {
 
 /// Bytes of the ring.
 pub const DEFAULT_RING_BYTES: u32 = 2 << 20;
-/// Connections that the ledger has room for.
-pub const DEFAULT_MAX_CONNECTIONS: u32 = 65_536;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -98,10 +96,10 @@ pub struct Run {
     /// Size of the ring between kernel and user space: a power of two of at least 4096 bytes; K and M are understood
     #[arg(long, value_name = "BYTES", value_parser = ring_bytes, default_value = "2M")]
     pub ring_bytes: u32,
-    /// Connections that can be open at one time; each takes about 250 bytes of kernel memory
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=16_777_216),
-          default_value_t = DEFAULT_MAX_CONNECTIONS)]
-    pub max_connections: u32,
+    /// Ends of connections that can be open at one time [default: 131072; before Linux 6.1, which takes their memory at
+    /// start, 65536]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
+    pub max_connections: Option<u32>,
     /// Metric Resources that are held; further ones are counted together on the host's
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..), default_value_t = 10_000)]
     pub max_resources: u32,
@@ -299,7 +297,7 @@ mod tests {
             let run = run(arguments).unwrap();
             assert!(run.sinks.is_empty() && run.admin.is_none() && run.duration.is_none());
             assert_eq!(run.ring_bytes, DEFAULT_RING_BYTES);
-            assert_eq!(run.max_connections, DEFAULT_MAX_CONNECTIONS);
+            assert_eq!(run.max_connections, None);
             assert_eq!(run.events, None);
             assert_eq!(run.update_interval, Duration::from_mins(1));
             assert_eq!(run.metric_resource, ResourceMode::Executable);

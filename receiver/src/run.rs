@@ -1,6 +1,7 @@
 //! `convis run`: one task from ring to fan-out.
 
 mod input;
+mod peak;
 mod rehearsal;
 mod reload;
 mod replay;
@@ -15,10 +16,12 @@ use convis_ebpf::wire::Counters;
 use convis_exporters::model::{EventBatch, MetricBatch};
 use convis_exporters::{Runners, Sink};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
 
 use crate::cli::Run;
 use crate::fatal::Fatal;
-use crate::kernel::privilege;
+use crate::kernel::{self, privilege};
 use crate::ledger;
 use crate::recording::{self, Step};
 use crate::settings::{self, Resolved};
@@ -27,6 +30,7 @@ use crate::telemetry::Telemetry;
 use crate::track::{Purpose, Tracker};
 use crate::{admin, say};
 use input::Input;
+use peak::Peak;
 pub use rehearsal::{Outcome, Rehearsal};
 use reload::Reload;
 use setup::{Start, announce, bind_admin, tracker};
@@ -74,15 +78,23 @@ fn check_privileges() -> Result<(), Fatal> {
 
 fn start_log() {
     let asked = settings::environment("RUST_LOG").filter(|filter| !filter.is_empty());
-    let filter = tracing_subscriber::EnvFilter::try_new(asked.as_deref().unwrap_or(LOG_FILTER));
-    let filter = filter.unwrap_or_default();
-    // Only a test may have set another one before.
-    let _already = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let filter = log_filter(asked.as_deref()).unwrap_or_else(|why| {
+        say::line(&format!(
+            "warning: RUST_LOG is not used: {why}; expected levels such as warn,convis=debug"
+        ));
+        log_filter(None).unwrap_or_default()
+    });
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(settings::is_coloured(&std::io::stderr()))
-        .with_target(false)
-        .try_init();
+        .with_target(false);
+    // Only a test may have set another one before.
+    let _already = tracing_subscriber::registry().with(lines).with(filter).try_init();
+}
+
+/// Levels by target. No patterns and no spans, which would take regular expressions into the program.
+fn log_filter(asked: Option<&str>) -> Result<Targets, tracing_subscriber::filter::ParseError> {
+    asked.unwrap_or(LOG_FILTER).parse()
 }
 
 async fn capture(given: &Run, mut resolved: Resolved) -> Result<(), Fatal> {
@@ -143,6 +155,7 @@ struct Capture {
     /// Skipped runs, and when they were looked up.
     skipped: (u64, u64),
     swept: Swept,
+    peak: Peak,
     /// Whether the kernel side has lost anything, which is said once.
     dropped: bool,
     /// Whether a recording goes by: then sinks are waited for, and what is ready stays until they have room.
@@ -159,7 +172,7 @@ struct Intervals {
 impl Capture {
     fn new(tracker: Tracker, sinks: Vec<Sink>, status: Arc<Status>, replays: bool) -> Self {
         let swept = Swept::default();
-        Self { tracker, sinks, status, skipped: (0, 0), swept, dropped: false, replays }
+        Self { tracker, sinks, status, skipped: (0, 0), swept, peak: Peak::default(), dropped: false, replays }
     }
 
     /// Drains and exports until something says stop.
@@ -200,6 +213,7 @@ impl Capture {
                     self.drain(input);
                     self.walk(input, Purpose { samples: true, updates: false })?;
                     self.export_metrics(input);
+                    self.give_back_memory();
                 }
                 _ = updates.tick(), if tells_updates => {
                     self.drain(input);
@@ -253,8 +267,16 @@ impl Capture {
                 translated: tracker.translator.counted(),
             },
         });
+        self.peak.note(self.tracker.held());
         self.warn_of_drops(&counters);
         self.export_events();
+    }
+
+    fn give_back_memory(&mut self) {
+        if self.peak.has_passed(self.tracker.held()) {
+            self.tracker.shrink();
+            kernel::give_back_memory();
+        }
     }
 
     /// Reads the figures of every living connection, and finds out which ones have ended without a word. Costs by their

@@ -39,7 +39,7 @@ pub const SETTINGS: &[Field] = &[
     Field::new(
         "max_connections",
         Shape::Integer,
-        "Connections that can be open at one time, each about 250 bytes of kernel memory; 65536 by default.",
+        "Ends of connections that can be open at one time; 131072 by default, 65536 before Linux 6.1.",
     ),
     Field::new(
         "max_resources",

@@ -94,7 +94,7 @@ mod tests {
             let arguments =
                 [word, &["--max-connections", "7", "--docker-host=unix:///b", "--sink", "stdout"]].concat();
             let run = over(&arguments, file).unwrap();
-            assert_eq!((run.interval, run.max_connections), (Some(Duration::from_secs(90)), 7));
+            assert_eq!((run.interval, run.max_connections), (Some(Duration::from_secs(90)), Some(7)));
             assert_eq!(run.containers.docker_host.len(), 1);
             assert!(format!("{:?}", run.containers.docker_host).contains("/b"));
             assert!(run.containers.k8s_labels && !run.include_self);

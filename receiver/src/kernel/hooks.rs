@@ -246,25 +246,44 @@ pub fn attach(ebpf: &mut Ebpf, btf: &Btf, what: What, way: &Way) -> Result<Attac
     Ok(Attached(links))
 }
 
+/// Loads a program for its place, unless it is loaded: one that goes to two places is loaded once.
+pub(super) fn load(program: &mut Program, attach: Attach, btf: &Btf) -> Result<(), ProgramError> {
+    if program.fd().is_ok() {
+        return Ok(());
+    }
+    match attach {
+        Attach::RawTracepoint(_) => <&mut RawTracePoint>::try_from(program)?.load(),
+        Attach::Tracepoint(..) => <&mut TracePoint>::try_from(program)?.load(),
+        Attach::Fentry(function) => <&mut FEntry>::try_from(program)?.load(function, btf),
+        Attach::Fexit(function) => <&mut FExit>::try_from(program)?.load(function, btf),
+        Attach::Kprobe(_) => <&mut KProbe>::try_from(program)?.load(),
+    }
+}
+
 fn attach_one(program: &mut Program, attach: Attach, btf: &Btf) -> Result<Box<dyn Any + Send>, ProgramError> {
-    // Each kind of program is a type of its own, without a trait for what they share. One that goes to two places is loaded
-    // once.
+    // Each kind of program is a type of its own, without a trait for what they share.
     macro_rules! attached {
-        ($kind:ty, load($($load:expr),*), attach($($attach:expr),*)) => {{
-            let is_loaded = program.fd().is_ok();
+        ($kind:ty, attach($($attach:expr),*)) => {{
             let program: &mut $kind = program.try_into()?;
-            if !is_loaded {
-                program.load($($load),*)?;
-            }
             let link = program.attach($($attach),*)?;
             Ok(Box::new(program.take_link(link)?))
         }};
     }
+    load(program, attach, btf)?;
     match attach {
-        Attach::RawTracepoint(name) => attached!(RawTracePoint, load(), attach(name)),
-        Attach::Tracepoint(category, name) => attached!(TracePoint, load(), attach(category, name)),
-        Attach::Fentry(function) => attached!(FEntry, load(function, btf), attach()),
-        Attach::Fexit(function) => attached!(FExit, load(function, btf), attach()),
-        Attach::Kprobe(function) => attached!(KProbe, load(), attach(function, 0)),
+        Attach::RawTracepoint(name) => attached!(RawTracePoint, attach(name)),
+        Attach::Tracepoint(category, name) => attached!(TracePoint, attach(category, name)),
+        Attach::Fentry(_) => attached!(FEntry, attach()),
+        Attach::Fexit(_) => attached!(FExit, attach()),
+        Attach::Kprobe(function) => attached!(KProbe, attach(function, 0)),
     }
+}
+
+/// The kernel functions that trampolines go to.
+pub(super) fn functions() -> impl Iterator<Item = &'static str> {
+    let probes = [ACCEPTS, UNSENT].into_iter().flat_map(|hook| hook.ways).flat_map(|way| way.probes);
+    probes.filter_map(|probe| match probe.attach {
+        Attach::Fentry(function) | Attach::Fexit(function) => Some(function),
+        _ => None,
+    })
 }

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
+use aya::Btf;
+use aya::programs::{Iter, Program, ProgramError};
 use convis_ebpf::wire::{Conn, LiveHead, Totals};
 
 /// What the kernel collects before it hands it over, so that one read takes all.
@@ -14,6 +16,34 @@ const ELEMENT_BYTES: usize = size_of::<LiveHead>() + size_of::<Conn>() + size_of
 const BPF_LINK_CREATE: libc::c_long = 28;
 const BPF_ITER_CREATE: libc::c_long = 33;
 const BPF_TRACE_ITER: u32 = 28;
+
+/// A program that runs for each of the kernel's somethings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Walk {
+    /// Its name in the object.
+    pub(super) program: &'static str,
+    /// What the kernel calls that which it goes over.
+    over: &'static str,
+    /// The kernel's function for that.
+    pub(super) function: &'static str,
+}
+
+/// Every file of every task.
+pub(super) const FILES: Walk =
+    Walk { program: "walk_files", over: "task_file", function: "bpf_iter_task_file" };
+/// Every entry of the ledger.
+pub(super) const LEDGER: Walk =
+    Walk { program: "walk_ledger", over: "bpf_map_elem", function: "bpf_iter_bpf_map_elem" };
+
+impl Walk {
+    /// Loads the program, if it is not loaded yet.
+    pub(super) fn load(self, program: &mut Program, types: &Btf) -> Result<(), ProgramError> {
+        if program.fd().is_ok() {
+            return Ok(());
+        }
+        <&mut Iter>::try_from(program)?.load(self.over, types)
+    }
+}
 
 /// `bpf_attr.link_create`.
 #[repr(C)]

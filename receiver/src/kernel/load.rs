@@ -3,8 +3,8 @@
 use std::io;
 use std::os::fd::AsFd as _;
 
-use aya::programs::{Iter, ProgramError};
-use aya::{Btf as KernelTypes, Ebpf, EbpfError, EbpfLoader};
+use aya::programs::ProgramError;
+use aya::{Btf as KernelTypes, Ebpf, EbpfError, EbpfLoader, Endianness};
 use convis_ebpf::btf::{Btf, BtfError, KERNEL_BTF};
 use convis_ebpf::layout::FIELDS;
 use convis_ebpf::offsets::{self, LayoutError};
@@ -12,18 +12,25 @@ use convis_ebpf::wire::flag;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::hooks::{self, Attach, Hook, Probes, What};
-use super::iterate::Iterator;
+use super::iterate::{self, Iterator, Walk};
 use super::selftest::{self, Verdict, Verdicts};
 use super::source::{Source, SourceError};
-use super::tracefs;
+use super::{ondemand, preload, tracefs, types};
+
+/// The map of connections.
+const LEDGER: &str = "CONNS";
+/// Room in it where an end takes memory, about 256 bytes, as its connection opens: 16 bytes for each place.
+const ROOM_ON_DEMAND: u32 = 131_072;
+/// Room in it where all of that is taken at start: 17 MB.
+const ROOM_AT_START: u32 = 65_536;
 
 /// What the kernel side is loaded with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
     /// Bytes of the ring: a power of two, at least a page.
     pub ring_bytes: u32,
-    /// Connections that the ledger has room for.
-    pub max_connections: u32,
+    /// Ends of connections that the ledger has room for; `None` for as many as its way of taking memory suggests.
+    pub max_connections: Option<u32>,
     /// Process whose connections are left out, with both their ends; `None` shows everything.
     pub leave_out: Option<u32>,
     /// Which ways to see things are tried.
@@ -35,6 +42,8 @@ pub struct Options {
 pub struct Report {
     /// One for each hook.
     pub hooks: Vec<Seen>,
+    /// Whether the ledger takes memory for each connection as it opens, rather than for all of them at start.
+    pub on_demand: bool,
     /// Connections and listeners that were open at start, or why they could not be found.
     pub already_open: Option<Result<usize, String>>,
     /// Why there are no live totals.
@@ -153,9 +162,7 @@ impl LoadError {
             Self::NoBtf { source } | Self::Tracefs { source } => source,
             Self::Object { source } => source,
             // The verifier says EACCES for a program that it does not accept.
-            Self::Attach { source, .. } if matches!(**source, ProgramError::LoadError { .. }) => {
-                return false;
-            }
+            Self::Attach { source, .. } if is_verdict(source) => return false,
             Self::Attach { source, .. } => source,
             _ => return false,
         };
@@ -175,19 +182,51 @@ impl LoadError {
 /// # Errors
 /// The kernel lacks something or refuses something; named in the error.
 pub fn load(options: &Options) -> Result<(Source, Report), LoadError> {
-    let layout = kernel_layout()?;
+    let kernel = Kernel::describe()?;
     raise_memlock();
+    let loaded = match load_on(&kernel, options, kernel.on_demand) {
+        // What a kernel's types promise, its verifier may still refuse.
+        Err(LoadError::Attach { source, .. }) if kernel.on_demand && is_verdict(&source) => {
+            load_on(&kernel, options, false)
+        }
+        loaded => loaded,
+    };
+    give_back_memory();
+    loaded
+}
+
+/// The running kernel's description of its types, and what is read from it.
+struct Kernel {
+    /// See [`types`].
+    functions: Vec<u8>,
+    layout: [u32; FIELDS],
+    /// See [`ondemand`].
+    on_demand: bool,
+}
+
+impl Kernel {
+    fn describe() -> Result<Self, LoadError> {
+        let bytes = std::fs::read(KERNEL_BTF).map_err(|source| LoadError::NoBtf { source })?;
+        let btf = Btf::parse(&bytes).map_err(|source| LoadError::Btf { source })?;
+        let layout = offsets::resolve(&btf).map_err(|source| LoadError::Layout { source })?;
+        let walks = [iterate::FILES, iterate::LEDGER].map(|walk| walk.function);
+        let names: Vec<_> = hooks::functions().chain(walks).collect();
+        Ok(Self { functions: types::functions(&btf, &names), layout, on_demand: ondemand::is_safe(&btf) })
+    }
+}
+
+fn load_on(kernel: &Kernel, options: &Options, on_demand: bool) -> Result<(Source, Report), LoadError> {
     let states: &'static Hook =
         if has_preemptible_tracepoints() { &hooks::STATES_PREEMPTIBLE } else { &hooks::STATES_TWICE };
     let copies = states.ways.first().map_or(0, |way| way.probes.len() as u64);
     let cpus = aya::util::nr_cpus().ok().and_then(|cpus| u32::try_from(cpus).ok()).unwrap_or(1);
-    let mut source = Source::open(object(options, &layout, copies, cpus)?, cpus as usize)?;
-    let btf =
-        KernelTypes::from_sys_fs().map_err(|source| LoadError::Object { source: Box::new(source.into()) })?;
-    let starter = Starter { source: &mut source, btf: &btf, layout: &layout, probes: options.probes };
-    let report = starter.start(states)?;
-    drop(btf);
-    give_back_memory();
+    let ebpf = object(options, &kernel.layout, copies, cpus, on_demand)?;
+    let mut source = Source::open(ebpf, cpus as usize)?;
+    // Not before the loader has let go of its own copy of all types.
+    let btf = KernelTypes::parse(&kernel.functions, Endianness::default())
+        .map_err(|source| LoadError::Object { source: Box::new(source.into()) })?;
+    let starter = Starter { source: &mut source, btf: &btf, layout: &kernel.layout, probes: options.probes };
+    let report = Report { on_demand, ..starter.start(states)? };
     Ok((source, report))
 }
 
@@ -196,19 +235,28 @@ fn object(
     layout: &[u32; FIELDS],
     state_copies: u64,
     cpus: u32,
+    on_demand: bool,
 ) -> Result<Ebpf, LoadError> {
     let window = [offsets::window_start(layout)];
     let settings =
         [options.leave_out.map_or(u64::MAX, u64::from), u64::from(options.ring_bytes / 4), state_copies];
+    let whole = convis_ebpf::object();
+    let changed = on_demand.then(|| ondemand::declared(whole, LEDGER)).flatten();
+    let suggested = if on_demand { ROOM_ON_DEMAND } else { ROOM_AT_START };
     EbpfLoader::new()
         .override_global("LAYOUT", layout.as_slice(), true)
         .override_global("WINDOW", window.as_slice(), true)
         .override_global("SETTINGS", settings.as_slice(), true)
         .map_max_entries("RING", options.ring_bytes)
-        .map_max_entries("CONNS", options.max_connections)
+        .map_max_entries(LEDGER, options.max_connections.unwrap_or(suggested))
         .map_max_entries("COUNTERS", cpus)
-        .load(convis_ebpf::object())
+        .load(changed.as_deref().unwrap_or(whole))
         .map_err(|source| LoadError::Object { source: Box::new(source) })
+}
+
+/// Whether the verifier did not accept the program.
+fn is_verdict(error: &ProgramError) -> bool {
+    matches!(error, ProgramError::LoadError { .. })
 }
 
 /// Since Linux 7.0 a task in the middle of a tracepoint's programs can be interrupted by others that hit it.
@@ -235,6 +283,10 @@ struct Choice {
 
 impl Starter<'_> {
     fn start(mut self, states: &'static Hook) -> Result<Report, LoadError> {
+        if let Some(programs) = self.source.programs() {
+            let hooks = [states, &hooks::PROCESSES, &hooks::ACCEPTS, &hooks::UNSENT, &hooks::CGROUPS];
+            preload::load(programs, self.btf, &hooks, self.probes);
+        }
         // Before processes, so that a new one's cgroup is told before it.
         let cgroups = self.cgroups()?;
         let mut fixed = vec![self.choose(&hooks::PROCESSES)?];
@@ -256,7 +308,7 @@ impl Starter<'_> {
             report.hooks.push(choice.seen);
         }
         report.already_open = Some(self.enter_what_is_open());
-        match self.iterator("walk_ledger", "bpf_map_elem", true) {
+        match self.iterator(iterate::LEDGER) {
             Ok(live) => self.source.started(Some(live)),
             Err(why) => {
                 report.no_live_totals = Some(why);
@@ -353,39 +405,35 @@ impl Starter<'_> {
 
     /// Enters the connections and listeners that processes hold already, and says how many there are.
     fn enter_what_is_open(&mut self) -> Result<usize, String> {
-        let mut walk = self.iterator("walk_files", "task_file", false)?;
+        let mut walk = self.iterator(iterate::FILES)?;
         walk.run(|_| ()).map_err(|error| error.to_string())?;
         let mut found = 0;
         self.source.sweep(|_, entry| found += usize::from(entry.conn.flags & flag::FOUND != 0));
         Ok(found)
     }
 
-    fn iterator(&mut self, program: &'static str, kind: &str, of_ledger: bool) -> Result<Iterator, String> {
+    fn iterator(&mut self, walk: Walk) -> Result<Iterator, String> {
         let btf = self.btf;
         let programs = self.source.programs().ok_or("no programs")?;
-        let found = programs.program_mut(program).ok_or_else(|| format!("the object has no {program}"))?;
-        let walker: &mut Iter = found.try_into().map_err(|error: ProgramError| chain(&error))?;
-        walker.load(kind, btf).map_err(|error| chain(&error))?;
+        let name = walk.program;
+        let walker = programs.program_mut(name).ok_or_else(|| format!("the object has no {name}"))?;
+        walk.load(walker, btf).map_err(|error| chain(&error))?;
         let fd = walker.fd().map_err(|error| chain(&error))?.as_fd().try_clone_to_owned();
         let fd = fd.map_err(|error| error.to_string())?;
+        let of_ledger = walk == iterate::LEDGER;
         let map =
             of_ledger.then(|| self.source.ledger_fd()).transpose().map_err(|error| error.to_string())?;
         Iterator::new(fd.as_fd(), map).map_err(|error| error.to_string())
     }
 }
 
-/// The loader has parsed all types of the kernel into many small pieces, which the allocator would keep for good.
-fn give_back_memory() {
+/// Gives what was freed in many small pieces, such as the kernel's types after loading, back to the system: the allocator
+/// would keep it for good.
+pub fn give_back_memory() {
     #[cfg(target_env = "gnu")]
     #[expect(unsafe_code, reason = "no dependency offers it")]
     // SAFETY: takes no pointer and only returns free memory to the kernel.
     let _returned = unsafe { libc::malloc_trim(0) };
-}
-
-fn kernel_layout() -> Result<[u32; FIELDS], LoadError> {
-    let bytes = std::fs::read(KERNEL_BTF).map_err(|source| LoadError::NoBtf { source })?;
-    let btf = Btf::parse(&bytes).map_err(|source| LoadError::Btf { source })?;
-    offsets::resolve(&btf).map_err(|source| LoadError::Layout { source })
 }
 
 /// Kernels before 5.11 count maps against this limit. Where it cannot be raised, a map that does not fit says so itself.

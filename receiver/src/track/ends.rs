@@ -1,12 +1,13 @@
 //! Ends of connections, and which two of them are one connection's.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
+use std::hash::BuildHasher as _;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use convis_exporters::model::{Connection, PeerNetwork, Role};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 use smallvec::SmallVec;
 
 use super::fate::Fate;
@@ -42,7 +43,7 @@ pub(super) struct End {
     ended_ns: Cell<u64>,
     peer: RefCell<Option<Rc<Link>>>,
     /// What address translation makes of it; not known before it was asked for.
-    pub(super) translated: Cell<Option<Translated>>,
+    translated: OnceCell<Box<Translated>>,
     pub(super) translation_asked: Cell<bool>,
 }
 
@@ -67,7 +68,7 @@ impl End {
             began_ns,
             ended_ns: Cell::new(u64::MAX),
             peer: RefCell::default(),
-            translated: Cell::default(),
+            translated: OnceCell::new(),
             translation_asked: Cell::default(),
         })
     }
@@ -84,6 +85,11 @@ impl End {
         real.filter(|real| *real != self.connection.get().peer)
     }
 
+    /// What address translation makes of it has become known. Only the first answer counts.
+    pub(super) fn set_translated(&self, translated: Translated) {
+        let _known = self.translated.set(Box::new(translated));
+    }
+
     fn is_linked(&self) -> bool {
         self.peer.borrow().is_some()
     }
@@ -97,9 +103,15 @@ impl End {
     fn tuple(&self) -> Tuple {
         let connection = self.connection.get();
         match self.translated.get() {
-            Some(Translated { client, server }) => (client, server),
+            Some(translated) => (translated.client, translated.server),
             None => (connection.local, connection.peer),
         }
+    }
+
+    /// Whether it can be found under these addresses: its own, or those that translation makes of them.
+    fn is_known_by(&self, tuple: &Tuple) -> bool {
+        let connection = self.connection.get();
+        (connection.local, connection.peer) == *tuple || self.tuple() == *tuple
     }
 
     /// Whether its packets stay on the loopback of its network namespace.
@@ -115,7 +127,8 @@ type Tuple = (SocketAddr, SocketAddr);
 /// Ends by tuple, living ones and those that ended lately.
 #[derive(Debug, Default)]
 pub(super) struct Ends {
-    by_tuple: FxHashMap<Tuple, SmallVec<[Rc<End>; 1]>>,
+    /// By the hash of their tuples: these are large, and each end has its own.
+    by_tuple: FxHashMap<u64, SmallVec<[Rc<End>; 1]>>,
     over: VecDeque<(u64, Rc<End>)>,
     addresses: FxHashMap<IpAddr, Whose>,
 }
@@ -132,14 +145,14 @@ impl Ends {
     pub(super) fn add(&mut self, end: &Rc<End>) {
         let Connection { local, peer, .. } = end.connection.get();
         self.note(local.ip(), Whose::Ours);
-        self.by_tuple.entry((local, peer)).or_default().push(Rc::clone(end));
+        self.by_tuple.entry(hash(&(local, peer))).or_default().push(Rc::clone(end));
         self.link(end);
     }
 
     /// Takes the other addresses that translation gives to a client's end on its way.
     pub(super) fn translate(&mut self, end: &Rc<End>) {
         // The server's end may come later: it finds this one as it sees it.
-        self.by_tuple.entry(end.tuple()).or_default().push(Rc::clone(end));
+        self.by_tuple.entry(hash(&end.tuple())).or_default().push(Rc::clone(end));
         self.link(end);
     }
 
@@ -155,16 +168,27 @@ impl Ends {
             && *until_ns <= now_ns
         {
             let connection = end.connection.get();
-            for tuple in [(connection.local, connection.peer), end.tuple()] {
-                if let Some(ends) = self.by_tuple.get_mut(&tuple) {
+            for hash in [(connection.local, connection.peer), end.tuple()].map(|tuple| hash(&tuple)) {
+                if let Some(ends) = self.by_tuple.get_mut(&hash) {
                     ends.retain(|other| !Rc::ptr_eq(other, end));
                     if ends.is_empty() {
-                        self.by_tuple.remove(&tuple);
+                        self.by_tuple.remove(&hash);
                     }
                 }
             }
             self.over.pop_front();
         }
+    }
+
+    /// Ends that are over and not forgotten yet.
+    pub(super) fn over(&self) -> usize {
+        self.over.len()
+    }
+
+    /// Lets go of room that is not needed now.
+    pub(super) fn shrink(&mut self) {
+        self.by_tuple.shrink_to_fit();
+        self.over.shrink_to_fit();
     }
 
     /// Tuples under which ends are found.
@@ -202,10 +226,13 @@ impl Ends {
 
     /// Links the end with the only one that can be its peer. A doubt means no peer.
     fn link(&mut self, end: &Rc<End>) {
-        let Some(candidates) = self.by_tuple.get(&mirrored(end.tuple())) else {
+        let wanted = mirrored(end.tuple());
+        let Some(candidates) = self.by_tuple.get(&hash(&wanted)) else {
             return;
         };
-        let fits = |other: &&Rc<End>, slack_ns| is_possible(end, other) && end.overlaps(other, slack_ns);
+        let fits = |other: &&Rc<End>, slack_ns| {
+            other.is_known_by(&wanted) && is_possible(end, other) && end.overlaps(other, slack_ns)
+        };
         let within = |slack_ns| candidates.iter().filter(move |other| fits(other, slack_ns));
         // An end that began just after another one of its tuple was over fits both, if time is taken loosely.
         let found = if within(0).next().is_some() { only(within(0)) } else { only(within(SLACK_NS)) };
@@ -229,6 +256,10 @@ fn is_possible(end: &Rc<End>, other: &Rc<End>) -> bool {
     !Rc::ptr_eq(end, other)
         && (same_namespace || !(end.is_local() || other.is_local()))
         && (roles[0] != roles[1] || roles == [None; 2])
+}
+
+fn hash(tuple: &Tuple) -> u64 {
+    FxBuildHasher.hash_one(tuple)
 }
 
 const fn mirrored((local, peer): Tuple) -> Tuple {

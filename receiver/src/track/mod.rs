@@ -150,6 +150,18 @@ impl Tracker {
         self.live.len()
     }
 
+    /// Ends that take memory: open ones, and those that are over but may still be asked for.
+    pub fn held(&self) -> usize {
+        self.live.len() + self.ends.over()
+    }
+
+    /// Lets go of room that is not needed now.
+    pub fn shrink(&mut self) {
+        self.live.shrink_to_fit();
+        self.ends.shrink();
+        self.out.shrink();
+    }
+
     /// The events that are ready since the last call; those of one end in their order.
     pub fn take_events(&mut self) -> Vec<Event> {
         self.out.take()

@@ -113,6 +113,11 @@ impl Outbox {
         self.unnamed
     }
 
+    /// Lets go of room that is not needed now.
+    pub(super) fn shrink(&mut self) {
+        self.waiting.shrink_to_fit();
+    }
+
     /// Nothing waits for the other end's record any more.
     const fn expect_no_more(&mut self) {
         self.peer_patience_ns = 0;
@@ -315,7 +320,7 @@ impl Tracker {
         }
         let pid = end.holder.process.as_ref().map(|process| process.pid);
         if let Some(translated) = self.translator.translated(&connection, pid, now_ns) {
-            end.translated.set(Some(translated));
+            end.set_translated(translated);
             // An attempt that failed has no other end.
             if item.counts != Counts::Failure {
                 self.ends.translate(end);

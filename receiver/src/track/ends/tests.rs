@@ -120,7 +120,7 @@ fn translation_leads_to_the_other_end() {
         if server_first {
             ends.add(&server);
         }
-        client.translated.set(Some(translated));
+        client.set_translated(translated);
         ends.translate(&client);
         if !server_first {
             assert_eq!(client.nat_peer(), Some(translated.server));
@@ -141,7 +141,7 @@ fn a_published_port_of_ones_own_host() {
     let server = added(&mut ends, end(Role::Server, "172.17.0.2:80", "192.0.2.2:40000", 2, MS));
     let translated =
         Translated { client: "192.0.2.2:40000".parse().unwrap(), server: "172.17.0.2:80".parse().unwrap() };
-    client.translated.set(Some(translated));
+    client.set_translated(translated);
     ends.translate(&client);
     assert_eq!((peer_of(&client), peer_of(&server)), (Some(2), Some(3)));
     assert_eq!((client.nat_peer(), server.nat_peer()), (Some(translated.server), None));
@@ -155,7 +155,7 @@ fn what_is_over_is_forgotten() {
     let client = added(&mut ends, end(Role::Client, "10.0.0.3:40000", "10.96.0.1:80", 3, MS));
     let translated =
         Translated { client: "10.0.0.1:50000".parse().unwrap(), server: "10.0.0.2:8080".parse().unwrap() };
-    client.translated.set(Some(translated));
+    client.set_translated(translated);
     ends.translate(&client);
     ends.end(&client, MS, MS);
     ends.reap(MS + KEEP_NS - 1);
