@@ -58,7 +58,7 @@ pub(crate) struct Runner<E: Exporter> {
 /// How one encoded request ended.
 enum End {
     Done,
-    /// Left to the next process.
+    /// Left to the next lane or process.
     Kept,
     /// To be put back until the next attempt.
     Again,
@@ -108,13 +108,16 @@ impl<E: Exporter> Runner<E> {
     }
 
     /// Sends a claim, cut into smaller requests where it is too large for one; `false` when the rest is left to the next
-    /// process.
+    /// lane or process.
     async fn deliver(&mut self, mut claim: Claim<E::Batch>) -> Result<bool, SinkError> {
         let mut parts = vec![claim.slices()];
         while let Some(part) = parts.pop() {
             let error = match self.send_part(&part, &mut claim).await? {
                 End::Done => continue,
-                End::Kept => return Ok(false),
+                End::Kept => {
+                    self.queue.put_back(claim.give_back());
+                    return Ok(false);
+                }
                 End::Again => {
                     self.queue.put_back(claim.give_back());
                     self.hold().await;

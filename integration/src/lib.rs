@@ -19,6 +19,7 @@ pub mod containers;
 pub mod convis;
 pub mod database;
 pub mod ends;
+pub mod enough;
 pub mod event;
 pub mod flow;
 pub mod http;
