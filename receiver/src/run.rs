@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use convis_ebpf::wire::Counters;
-use convis_exporters::model::EventBatch;
+use convis_exporters::model::{EventBatch, MetricBatch};
 use convis_exporters::{Runners, Sink};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
@@ -309,6 +309,18 @@ impl Capture {
     fn export_metrics(&mut self) {
         let now = self.clock().unix_nanos(boot_now());
         let batch = self.tracker.metrics.collect(now);
+        self.offer_metrics(batch);
+    }
+
+    /// Has histograms measured in exponential buckets too; the sinks get the last points of those that were not.
+    fn begin_exponential(&mut self) {
+        let now = self.clock().unix_nanos(boot_now());
+        if let Some(last) = self.tracker.metrics.begin_exponential(now) {
+            self.offer_metrics(last);
+        }
+    }
+
+    fn offer_metrics(&self, batch: MetricBatch) {
         if batch.resources.is_empty() {
             return;
         }

@@ -58,6 +58,9 @@ impl Reload {
         let deadline = Instant::now() + self.running.options.shutdown_timeout;
         runners.part(&sinks, deadline);
         let same = sinks.iter().filter(|sink| capture.sinks.iter().any(|old| old.is(sink))).count();
+        if new.sinks.iter().any(|sink| sink.kind.wants_exponential()) {
+            capture.begin_exponential();
+        }
         let changes = Changes { started: sinks.len() - same, gone: capture.sinks.len() - same, same };
         capture.status.watch(sinks.iter().flat_map(Sink::stats));
         capture.sinks = sinks;
