@@ -15,8 +15,8 @@ use crate::queue::{self, Arrivals, Entrance, Exit};
 use crate::runner::{Pace, Runner, Stop};
 use crate::settings::Settings;
 use crate::sink::{Lane, Runners, Signal, Sink};
-use crate::storage::{self, Opened};
-use crate::{file, newrelic, otlp, prometheus, stdout};
+use crate::storage::{self, Place};
+use crate::{conflicts, file, newrelic, otlp, prometheus, stdout};
 
 /// A setting that is well-formed but cannot work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -61,6 +61,8 @@ pub fn build(configs: &[SinkConfig], settings: &Settings) -> Result<(Vec<Sink>, 
 /// Makes the sinks of these settings: those of `running` whose settings are the same stay as they are, the others are
 /// built and started. Nothing starts unless everything can.
 ///
+/// A sink with the name and the `storage` of one that runs takes over what that one has stored, and its counters; one that
+/// listens where another did takes over its page.
 /// What is not in the result is over once its last clone is dropped: its lanes end when they have sent what they hold,
 /// for which [`Runners::part`] sets a deadline.
 ///
@@ -75,36 +77,58 @@ pub fn reload(
     running: &[Sink],
     runners: &mut Runners,
 ) -> Result<Vec<Sink>, BuildError> {
+    check(configs)?;
     let kept = runners.kept(configs, running);
     let mut prepared = Vec::with_capacity(configs.len());
     let mut names: Vec<Arc<str>> = kept.iter().flatten().map(|sink| sink.name().into()).collect();
     for (config, _) in configs.iter().zip(&kept).filter(|(_, kept)| kept.is_none()) {
         let settings = &settings.of(&config.delivery);
-        let (kind, parts) = prepare(config, settings);
-        let name = name(config.name.as_deref().unwrap_or(kind), &names);
+        let name = name(config.name.as_deref().unwrap_or(kind(config)), &names);
         let error = |text| BuildError { sink: name.to_string(), text };
-        let parts = parts.map_err(error)?;
+        let parts = prepare(config, settings, runners).map_err(error)?;
         let storage = config.delivery.storage.as_ref().filter(|_| parts.events.is_some());
-        let opened = storage.map(|storage| storage::open(storage, &name)).transpose().map_err(error)?;
+        let place = storage.map(|storage| runners.stores.place(storage, &name)).transpose().map_err(error)?;
         names.push(Arc::clone(&name));
-        prepared.push((name, parts, opened, config));
+        prepared.push((name, parts, place, config));
     }
-    let mut started = prepared.into_iter().map(|(name, parts, opened, config)| {
+    let mut started = prepared.into_iter().map(|(name, parts, place, config)| {
         let stop = runners.stop_of(&name, config);
-        start(&name, parts, opened, config, settings, runners, &stop)
+        start(&name, parts, place, config, settings, runners, &stop)
     });
     // Each in its place.
     Ok(kept.into_iter().filter_map(|kept| kept.or_else(|| started.next())).collect())
 }
 
-/// The one place where a new sink is added: its kind, and its ways out.
-fn prepare(config: &SinkConfig, settings: &Settings) -> (&'static str, Result<Parts, String>) {
+/// Whether these sinks can run beside each other; nothing is opened.
+///
+/// # Errors
+/// When two write one file or listen on one address.
+pub fn check(configs: &[SinkConfig]) -> Result<(), BuildError> {
+    conflicts::find(configs).map_or(Ok(()), |(second, first, text)| {
+        let [second, first] = [second, first].map(|place| shown(configs, place));
+        Err(BuildError { sink: second, text: format!("sink {first} already {text}") })
+    })
+}
+
+/// The one place where a new sink is added: its ways out, ...
+fn prepare(config: &SinkConfig, settings: &Settings, runners: &mut Runners) -> Result<Parts, String> {
     match &config.kind {
-        SinkKind::Stdout(config) => ("stdout", stdout::parts(config, settings)),
-        SinkKind::Otlp(config) => ("otlp", otlp::parts(config, settings)),
-        SinkKind::NewRelic(config) => ("newrelic", newrelic::parts(config, settings)),
-        SinkKind::Prometheus(config) => ("prometheus", prometheus::parts(config, settings)),
-        SinkKind::File(config) => ("file", file::parts(config, settings)),
+        SinkKind::Stdout(config) => stdout::parts(config, settings),
+        SinkKind::Otlp(config) => otlp::parts(config, settings),
+        SinkKind::NewRelic(config) => newrelic::parts(config, settings),
+        SinkKind::Prometheus(config) => prometheus::parts(config, settings, &mut runners.sites),
+        SinkKind::File(config) => file::parts(config, settings),
+    }
+}
+
+/// ... and what it is called unless it has a name.
+const fn kind(config: &SinkConfig) -> &'static str {
+    match &config.kind {
+        SinkKind::Stdout(_) => "stdout",
+        SinkKind::Otlp(_) => "otlp",
+        SinkKind::NewRelic(_) => "newrelic",
+        SinkKind::Prometheus(_) => "prometheus",
+        SinkKind::File(_) => "file",
     }
 }
 
@@ -136,7 +160,7 @@ impl<B: Batch> Opening<'_, B> {
 fn start(
     name: &Arc<str>,
     parts: Parts,
-    opened: Option<Opened>,
+    place: Option<Place>,
     config: &SinkConfig,
     settings: &Settings,
     runners: &mut Runners,
@@ -146,24 +170,32 @@ fn start(
     let lane = |signal: Signal| Arc::from(format!("{name} {}", signal.as_str()));
     let events = parts.events.map(|start| {
         let lane = lane(Signal::Events);
-        let (stats, entrance, arrivals) = waiting(settings);
-        let exit = match opened {
-            None => Exit::Direct(arrivals),
-            Some(opened) => {
-                let (memory, stats, stop) = (settings.queue_records, Arc::clone(&stats), stop.clone());
-                let (keeper, taker) = storage::keep(opened, arrivals, memory, stats, stop, Arc::clone(&lane));
-                runners.spawn(Arc::clone(&lane), async {
-                    keeper.run().await;
-                    Ok(())
-                });
-                Exit::Kept(Box::new(taker))
-            }
+        let Some(place) = place else {
+            let (stats, entrance, arrivals) = waiting(settings, None);
+            let exit = Exit::Direct(arrivals);
+            return start(Opening { lane, settings, runners, stop, stats, entrance, exit });
         };
-        start(Opening { lane, settings, runners, stop, stats, entrance, exit })
+        let (stats, entrance, arrivals) = waiting(settings, place.stats.clone());
+        let stop_of_runner = runners.stop_of_stored(place.directory.clone());
+        let stored = storage::Lane {
+            arrivals,
+            memory_records: settings.queue_records,
+            max_bytes: config.delivery.storage.as_ref().map_or(u64::MAX, |storage| storage.max_bytes),
+            stop: stop.clone(),
+        };
+        let (keeper, taker) = runners.stores.start(place, name, stored, &stats, Arc::clone(&lane));
+        if let Some(keeper) = keeper {
+            runners.spawn(Arc::clone(&lane), async {
+                keeper.run().await;
+                Ok(())
+            });
+        }
+        let exit = Exit::Kept(Box::new(taker));
+        start(Opening { lane, settings, runners, stop: &stop_of_runner, stats, entrance, exit })
     });
     let metrics = parts.metrics.map(|start| {
         let lane = lane(Signal::Metrics);
-        let (stats, entrance, arrivals) = waiting(settings);
+        let (stats, entrance, arrivals) = waiting(settings, None);
         let (keeper, latest) = series(arrivals, settings.queue_records, Arc::clone(&stats), stop.clone());
         runners.spawn(Arc::clone(&lane), async {
             keeper.run().await;
@@ -176,11 +208,25 @@ fn start(
     Sink::new(Arc::clone(name), kinds, events, metrics)
 }
 
-/// The queue of a lane, and its counters.
-fn waiting<B: Batch>(settings: &Settings) -> (Arc<SinkStats>, Entrance<B>, Arrivals<B>) {
-    let stats = Arc::new(SinkStats::default());
+/// The queue of a lane, and its counters, which may be those of a lane before it.
+fn waiting<B: Batch>(
+    settings: &Settings,
+    known: Option<Arc<SinkStats>>,
+) -> (Arc<SinkStats>, Entrance<B>, Arrivals<B>) {
+    let stats = known.unwrap_or_default();
     let (entrance, arrivals) = queue::bounded(settings.queue_records, Arc::clone(&stats));
     (stats, entrance, arrivals)
+}
+
+/// What a sink is called that is not built.
+fn shown(configs: &[SinkConfig], place: usize) -> String {
+    let names = configs[..=place].iter().fold(Vec::new(), |mut names, config| {
+        let wanted = config.name.as_deref().unwrap_or(kind(config));
+        let taken = name(wanted, &names);
+        names.push(taken);
+        names
+    });
+    names.last().map_or_else(String::new, ToString::to_string)
 }
 
 /// `otlp`, then `otlp/2`, `otlp/3`, ...

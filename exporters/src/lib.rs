@@ -16,6 +16,7 @@
 mod accounting;
 mod batch;
 mod build;
+mod conflicts;
 pub mod doors;
 mod file;
 pub mod model;
@@ -37,7 +38,7 @@ mod web;
 
 pub use accounting::{DURATION_BOUNDS, DropReason, ErrorType, SinkStats, StatsSnapshot};
 pub use batch::{Batch, Slice};
-pub use build::{BuildError, build, reload};
+pub use build::{BuildError, build, check, reload};
 pub use outcome::{ExportError, Exporter, Outcome, Payload};
 pub use retry::{Backoff, RetryPolicy};
 pub use settings::{OutputStyle, Reopen, Settings};

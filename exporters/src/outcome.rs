@@ -29,6 +29,12 @@ pub trait Exporter: Send + 'static {
         0
     }
 
+    /// Whether some of what the last [`encode`](Self::encode) took has become too old to be taken since: before an attempt it
+    /// is encoded again then.
+    fn is_stale(&self) -> bool {
+        false
+    }
+
     /// The records of the last [`encode`](Self::encode) were acknowledged (`true`) or given up (`false`).
     fn settled(&mut self, acknowledged: bool) {
         let _ = acknowledged;

@@ -12,8 +12,11 @@ mod claim;
 pub(crate) mod series;
 mod shelf;
 
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::ops::Range;
 use std::sync::Arc;
+use std::task::Poll;
 
 use async_trait::async_trait;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -148,6 +151,23 @@ impl<B: Batch> Arrivals<B> {
     pub(crate) fn close(&mut self) {
         self.queue.close();
     }
+}
+
+/// The next batch of several queues, those in front first; `None`, and no queue left, once all are closed and empty. Nothing
+/// is lost when the future is dropped.
+pub(crate) async fn first<B: Batch>(several: &mut VecDeque<Arrivals<B>>) -> Option<Queued<B>> {
+    poll_fn(|context| {
+        let mut place = 0;
+        while let Some(arrivals) = several.get_mut(place) {
+            match arrivals.queue.poll_recv(context) {
+                Poll::Ready(Some(queued)) => return Poll::Ready(Some(queued)),
+                Poll::Ready(None) => drop(several.remove(place)),
+                Poll::Pending => place += 1,
+            }
+        }
+        if several.is_empty() { Poll::Ready(None) } else { Poll::Pending }
+    })
+    .await
 }
 
 impl<B: Batch> Drop for Arrivals<B> {

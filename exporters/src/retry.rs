@@ -57,7 +57,7 @@ impl RetryPolicy {
 }
 
 /// Exponential backoff with jitter.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Backoff {
     policy: RetryPolicy,
     next: Duration,

@@ -58,11 +58,19 @@ pub(crate) struct Runner<E: Exporter> {
 /// How one encoded request ended.
 enum End {
     Done,
-    /// Left to the next process.
+    /// Left to the next lane or process.
     Kept,
     /// To be put back until the next attempt.
     Again,
+    /// To be encoded again: meanwhile some of it became too old.
+    Stale,
     TooLarge(ExportError),
+}
+
+/// How far the attempts at one request are.
+struct Attempts {
+    backoff: Backoff,
+    first: Option<Instant>,
 }
 
 impl<E: Exporter> Runner<E> {
@@ -108,13 +116,16 @@ impl<E: Exporter> Runner<E> {
     }
 
     /// Sends a claim, cut into smaller requests where it is too large for one; `false` when the rest is left to the next
-    /// process.
+    /// lane or process.
     async fn deliver(&mut self, mut claim: Claim<E::Batch>) -> Result<bool, SinkError> {
         let mut parts = vec![claim.slices()];
         while let Some(part) = parts.pop() {
             let error = match self.send_part(&part, &mut claim).await? {
-                End::Done => continue,
-                End::Kept => return Ok(false),
+                End::Done | End::Stale => continue,
+                End::Kept => {
+                    self.queue.put_back(claim.give_back());
+                    return Ok(false);
+                }
                 End::Again => {
                     self.queue.put_back(claim.give_back());
                     self.hold().await;
@@ -149,18 +160,24 @@ impl<E: Exporter> Runner<E> {
             claim.dropped(DropReason::Shutdown, records);
             return Ok(End::Done);
         }
-        let payload = self.exporter.encode(part);
-        if payload.uncompressed > self.pace.max_bytes {
-            return Ok(End::TooLarge(oversized(&payload, self.pace.max_bytes)));
-        }
-        let expired = self.exporter.expired().min(records);
-        let records = records - expired;
-        let end = if payload.body.is_empty() {
-            self.exporter.settled(true);
-            claim.sent(records);
-            End::Done
-        } else {
-            self.attempt_until_settled(&payload, records, claim).await?
+        let backoff = self.waits.take().unwrap_or_else(|| Backoff::new(self.pace.retry));
+        let mut attempts = Attempts { backoff, first: None };
+        let (end, expired) = loop {
+            let payload = self.exporter.encode(part);
+            if payload.uncompressed > self.pace.max_bytes {
+                return Ok(End::TooLarge(oversized(&payload, self.pace.max_bytes)));
+            }
+            let expired = self.exporter.expired().min(records);
+            let records = records - expired;
+            if payload.body.is_empty() {
+                self.exporter.settled(true);
+                claim.sent(records);
+                break (End::Done, expired);
+            }
+            match self.attempt_until_settled(&payload, records, claim, &mut attempts).await? {
+                End::Stale => {}
+                end => break (end, expired),
+            }
         };
         // A request that is cut is encoded again, and says again what it leaves out.
         if matches!(end, End::Done) && expired > 0 {
@@ -176,13 +193,15 @@ impl<E: Exporter> Runner<E> {
         payload: &Payload,
         records: u64,
         claim: &mut Claim<E::Batch>,
+        attempts: &mut Attempts,
     ) -> Result<End, SinkError> {
-        let mut backoff = self.waits.take().unwrap_or_else(|| Backoff::new(self.pace.retry));
-        let mut first_attempt = None;
         loop {
             self.hold().await;
+            if self.exporter.is_stale() {
+                return Ok(End::Stale);
+            }
             let began = Instant::now();
-            let first_attempt = *first_attempt.get_or_insert(began);
+            let first_attempt = *attempts.first.get_or_insert(began);
             let outcome = self.attempt(payload).await;
             self.stats.attempt(began.elapsed());
             let (after, error) = match outcome {
@@ -210,7 +229,7 @@ impl<E: Exporter> Runner<E> {
                 }
                 Outcome::Retry { after, error } => (after, error),
             };
-            self.hold_until = Instant::now() + backoff.next(&mut self.random, after);
+            self.hold_until = Instant::now() + attempts.backoff.next(&mut self.random, after);
             if let Some(reason) = self.no_retry(first_attempt) {
                 if reason == DropReason::Shutdown && claim.is_stored() {
                     self.stats.fail(error.kind);
@@ -225,7 +244,7 @@ impl<E: Exporter> Runner<E> {
             self.notices.failed(&error, "will retry");
             // Between attempts it waits with the others, where the oldest make room for what comes.
             if self.pace.retry.max_elapsed.is_none() && claim.is_stored() && claim.is_whole() {
-                self.waits = Some(backoff);
+                self.waits = Some(attempts.backoff.clone());
                 return Ok(End::Again);
             }
         }

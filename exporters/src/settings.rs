@@ -82,6 +82,6 @@ impl Default for Settings {
 }
 
 /// The system's clock.
-fn unix_nanos() -> u64 {
+pub(crate) fn unix_nanos() -> u64 {
     u64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(0)
 }

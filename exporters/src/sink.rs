@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use convis_otel_config::{EventKinds, SinkConfig};
@@ -12,8 +13,10 @@ use tokio::time::{Instant, sleep_until};
 use crate::accounting::SinkStats;
 use crate::batch::Batch as _;
 use crate::model::{Event, EventBatch, MetricBatch};
+use crate::prometheus::Sites;
 use crate::queue::Entrance;
 use crate::runner::Stop;
+use crate::storage::Stores;
 
 /// What a lane carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -193,6 +196,8 @@ pub struct Runners {
     tasks: JoinSet<Result<(), SinkError>>,
     names: HashMap<Id, Arc<str>>,
     sinks: Vec<Started>,
+    pub(crate) stores: Stores,
+    pub(crate) sites: Sites,
 }
 
 /// A sink that was started.
@@ -202,7 +207,29 @@ struct Started {
     name: Arc<str>,
     config: SinkConfig,
     stop: Arc<watch::Sender<Option<Instant>>>,
+    stored: Option<StoredLane>,
     parted: bool,
+}
+
+/// A lane of events with a store: its runner can be told to stop alone, when another lane takes over what waits.
+#[derive(Debug)]
+struct StoredLane {
+    directory: PathBuf,
+    stop: Arc<watch::Sender<Option<Instant>>>,
+}
+
+impl Started {
+    fn store(&self) -> Option<&Path> {
+        self.stored.as_ref().map(|stored| &*stored.directory)
+    }
+
+    fn stops(&self) -> impl Iterator<Item = &Arc<watch::Sender<Option<Instant>>>> {
+        [&self.stop].into_iter().chain(self.stored.iter().map(|stored| &stored.stop))
+    }
+
+    fn is_over(&self) -> bool {
+        self.stops().all(|stop| stop.is_closed())
+    }
 }
 
 impl Runners {
@@ -210,7 +237,16 @@ impl Runners {
     pub(crate) fn stop_of(&mut self, name: &Arc<str>, config: &SinkConfig) -> Stop {
         let (announce, stop) = watch::channel(None);
         let (name, config) = (Arc::clone(name), config.clone());
-        self.sinks.push(Started { name, config, stop: Arc::new(announce), parted: false });
+        self.sinks.push(Started { name, config, stop: Arc::new(announce), stored: None, parted: false });
+        stop
+    }
+
+    /// What tells the runner of a lane with a store to stop, of the sink that was started last.
+    pub(crate) fn stop_of_stored(&mut self, directory: PathBuf) -> Stop {
+        let (announce, stop) = watch::channel(None);
+        if let Some(started) = self.sinks.last_mut() {
+            started.stored = Some(StoredLane { directory, stop: Arc::new(announce) });
+        }
         stop
     }
 
@@ -226,18 +262,27 @@ impl Runners {
     }
 
     /// Sinks that are not among `kept` have until the deadline to send what they hold; they end sooner when they have
-    /// nothing left. What is left then is counted as dropped at shutdown.
+    /// nothing left. What is left then is counted as dropped at shutdown. Where one of `kept` has taken over the store of
+    /// such a sink, only what is on its way is left to it.
     pub fn part(&mut self, kept: &[Sink], deadline: Instant) {
-        self.sinks.retain(|started| !started.stop.is_closed());
-        let gone = |started: &&mut Started| {
-            !started.parted && !kept.iter().any(|sink| Arc::ptr_eq(&sink.name, &started.name))
-        };
-        for started in self.sinks.iter_mut().filter(gone) {
-            started.parted = true;
-            let stop = Arc::clone(&started.stop);
+        self.sinks.retain(|started| !started.is_over());
+        let is_kept = |started: &Started| kept.iter().any(|sink| Arc::ptr_eq(&sink.name, &started.name));
+        let stores: Vec<_> = self.sinks.iter().filter(|started| is_kept(started)).collect();
+        let stores: Vec<PathBuf> =
+            stores.iter().filter_map(|started| Some(started.store()?.into())).collect();
+        for started in self.sinks.iter_mut().filter(|started| !is_kept(started)) {
+            if let Some(stored) = started.stored.iter().find(|stored| stores.contains(&stored.directory)) {
+                announce(&stored.stop, deadline);
+            }
+            if std::mem::replace(&mut started.parted, true) {
+                continue;
+            }
+            let stops: Vec<_> = started.stops().cloned().collect();
             tokio::spawn(async move {
                 sleep_until(deadline).await;
-                announce(&stop, deadline);
+                for stop in stops {
+                    announce(&stop, deadline);
+                }
             });
         }
     }
@@ -270,8 +315,8 @@ impl Runners {
     /// Closes all queues, lets the lanes send what they hold until the deadline, and waits for them. What is left then is
     /// counted as dropped at shutdown.
     pub async fn stop(mut self, deadline: Instant) -> Vec<SinkFailure> {
-        for started in &self.sinks {
-            announce(&started.stop, deadline);
+        for stop in self.sinks.iter().flat_map(Started::stops) {
+            announce(stop, deadline);
         }
         let mut failures = Vec::new();
         while let Some(failure) = self.failed().await {

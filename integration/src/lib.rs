@@ -21,6 +21,7 @@ pub mod convis;
 pub mod database;
 pub mod disk;
 pub mod ends;
+pub mod enough;
 pub mod event;
 pub mod flow;
 pub mod http;

@@ -1,24 +1,43 @@
-//! `convis check`: what this kernel lets convis see, and how.
+//! `convis check`: what this kernel lets convis see, and how; with a file, whether it is right.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::cli::Check;
+use crate::cli::{Asked, Check};
 use crate::container;
 use crate::fatal::Fatal;
 use crate::identity::cgroup::Mount;
 use crate::kernel::{self, Options, Report, Seen, Verdict, privilege};
 use crate::track::Translator;
-use crate::{cli, say};
+use crate::{cli, say, settings};
 
 /// Width of the first column: the longest name and two blanks.
 const NAME_WIDTH: usize = 28;
 
-/// Attaches everything, tests it, prints what was found, and detaches again.
+/// Attaches everything, tests it, prints what was found, and detaches again; or tries a file.
 ///
 /// # Errors
-/// Capturing is not possible here; see [`Fatal`].
+/// Capturing is not possible here, or the file is wrong; see [`Fatal`].
 pub fn check(options: &Check) -> Result<(), Fatal> {
+    match &options.config {
+        Some(path) => check_file(path),
+        None => check_kernel(options),
+    }
+}
+
+/// Reads a file as a start does; nothing is opened for writing, nothing is asked.
+fn check_file(path: &Path) -> Result<(), Fatal> {
+    let arguments = ["convis".into(), "--config".into(), path.into()];
+    let Asked::Run(given) = cli::parse(arguments)? else {
+        return Err(Fatal::Internal("the options of a start cannot be made".to_owned()));
+    };
+    let resolved = settings::resolve(&given)?;
+    convis_exporters::check(&resolved.sinks)?;
+    say::out(&format!("{} is valid\n", path.display()));
+    Ok(())
+}
+
+fn check_kernel(options: &Check) -> Result<(), Fatal> {
     let missing = privilege::missing().map_err(|error| Fatal::Internal(error.to_string()))?;
     if !missing.is_empty() {
         return Err(Fatal::NotPermitted { missing: missing.join(" and ") });

@@ -33,7 +33,8 @@ enum Command {
     /// Capture and send until stopped; also without this word.
     #[command(after_help = EXAMPLES)]
     Run(Box<Run>),
-    /// Show what this kernel lets convis see, and how: every way is tried on a connection of its own
+    /// Show what this kernel lets convis see, and how: every way is tried on a connection of its own; with --config whether a
+    /// file is right
     Check(Check),
 }
 
@@ -52,6 +53,7 @@ Examples:
   convis --sink file,path=/var/log/convis.jsonl              JSON lines in a file that is rotated
   convis --config /etc/convis/convis.yaml                    sinks and options from a file
   convis --replay recording                                  what another convis captured with --record recording
+  convis check --config /etc/convis/convis.yaml              say what is wrong with the file
 
 Settings that a sink does not name come from OTEL_EXPORTER_OTLP_*, OTEL_RESOURCE_ATTRIBUTES, OTEL_METRIC_EXPORT_INTERVAL
 and OTEL_BLRP_SCHEDULE_DELAY.
@@ -193,6 +195,10 @@ pub struct Policy {
 /// Options of `check`.
 #[derive(Debug, Clone, Args)]
 pub struct Check {
+    /// Only read this file as a start does, and say what is wrong with it: exit code 64, or 0 if nothing is. Needs no
+    /// privileges
+    #[arg(long, value_name = "FILE", conflicts_with = "probes")]
+    pub config: Option<PathBuf>,
     /// How to see what tracepoints of the network stack do not show
     #[arg(long, value_name = "PLAN", value_enum, default_value_t = Probes::Auto)]
     pub probes: Probes,

@@ -197,7 +197,7 @@ impl Capture {
                 biased;
                 wish = stops.wish() => match wish {
                     Wish::Stop => return Ok(()),
-                    Wish::Reload => reload.run(self, runners),
+                    Wish::Reload => reload.run(self, runners, input.now()),
                 },
                 failure = runners.failed() => match failure {
                     Some(failure) if failure.is_output_closed() => return Ok(()),
@@ -344,9 +344,22 @@ impl Capture {
 
     fn export_metrics(&mut self, input: &mut Input) {
         if let Some(batch) = self.read_metrics(input) {
-            for sink in &self.sinks {
-                sink.offer_metrics(&batch);
-            }
+            self.offer_metrics(&batch);
+        }
+    }
+
+    /// Has histograms measured in exponential buckets too; the sinks get the last points of those that were not.
+    fn begin_exponential(&mut self, now_unix_nanos: u64) {
+        if let Some(last) = self.tracker.metrics.begin_exponential(now_unix_nanos)
+            && !last.resources.is_empty()
+        {
+            self.offer_metrics(&Arc::new(last));
+        }
+    }
+
+    fn offer_metrics(&self, batch: &Arc<MetricBatch>) {
+        for sink in &self.sinks {
+            sink.offer_metrics(batch);
         }
     }
 

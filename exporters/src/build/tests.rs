@@ -13,7 +13,9 @@ use crate::settings::Settings;
 use crate::sink::Signal;
 use crate::testing::http::{Answer, Receiver};
 use crate::testing::{grpc, samples, signal};
-use convis_otel_config::{EventKinds, SinkConfig, SinkKind, Storage};
+use convis_otel_config::{
+    EventKinds, FileConfig, PrometheusConfig, PrometheusWay, SinkConfig, SinkKind, Storage,
+};
 
 fn http(base: &str, path: &str) -> OtlpSignal {
     OtlpSignal {
@@ -181,4 +183,44 @@ async fn storage_belongs_to_one_sink_of_one_process() {
     let error = build(&[with(&file)], &settings()).err().unwrap().to_string();
     assert!(error.starts_with("sink otlp: storage: cannot make "), "{error}");
     assert!(error.ends_with("choose another `storage` directory") && error.lines().count() == 1, "{error}");
+}
+
+/// Scenario: two sinks with one file, by the same path, by another way to it, and as what the other renames it to; two that
+/// listen on one address; beside them two to one device and two that let the system choose a port.
+/// Guarantees: each pair that would destroy or hide what the other does is refused in one line with both names; the rest runs.
+#[tokio::test]
+async fn what_only_one_can_have_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |path: &Path| SinkConfig::from(SinkKind::File(file_at(path)));
+    let path = folder.path().join("events.jsonl");
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(folder.path(), &link).unwrap();
+    for second in [path.clone(), link.join("events.jsonl"), folder.path().join("events.jsonl.3")] {
+        let error =
+            build(&[otlp(None, None), file(&path), file(&second)], &settings()).err().unwrap().to_string();
+        assert!(error.starts_with("sink file/2: sink file already writes "), "{error}");
+        assert!(error.ends_with("give each its own `path`") && error.lines().count() == 1, "{error}");
+    }
+    let listen = |address: &str| {
+        let way = PrometheusWay::Listen(address.parse().unwrap());
+        SinkConfig::from(SinkKind::Prometheus(PrometheusConfig { way, resource_labels: Vec::new() }))
+    };
+    let error =
+        build(&[listen("127.0.0.1:9"), listen("127.0.0.1:9")], &settings()).err().unwrap().to_string();
+    let expected =
+        "sink prometheus/2: sink prometheus already listens on 127.0.0.1:9; give each its own `listen`";
+    assert_eq!(error, expected);
+
+    let null = Path::new("/dev/null");
+    let beside = folder.path().join("events.jsonl.7");
+    let any = "127.0.0.1:0";
+    let together = [file(null), file(null), file(&path), file(&beside), listen(any), listen(any)];
+    let (sinks, runners) = build(&together, &settings()).unwrap();
+    assert_eq!(sinks.len(), together.len());
+    drop(sinks);
+    assert!(runners.stop(Instant::now()).await.is_empty());
+}
+
+fn file_at(path: &Path) -> FileConfig {
+    FileConfig { path: path.to_owned(), max_bytes: 1 << 20, max_backups: 5 }
 }

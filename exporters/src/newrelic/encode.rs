@@ -25,6 +25,8 @@ pub(crate) struct Encoded {
     pub(crate) json: Vec<u8>,
     /// Events left out because their time is too far from now.
     pub(crate) expired: u64,
+    /// Time of the oldest event in it, milliseconds since the Unix epoch.
+    pub(crate) oldest: Option<u64>,
 }
 
 /// Encodes requests.
@@ -48,14 +50,15 @@ struct Member {
 impl Encoder {
     /// Encodes what can still be taken at `now`, nanoseconds since the Unix epoch.
     pub(crate) fn encode(&mut self, slices: &[Slice<EventBatch>], now: u64) -> Encoded {
-        let mut encoded = Encoded { json: Vec::new(), expired: 0 };
+        let mut encoded = Encoded { json: Vec::new(), expired: 0, oldest: None };
         let mut resources = Resources::default();
         for event in slices.iter().flat_map(|slice| &slice.batch.events[slice.from..slice.to]) {
             let millis = event.time_unix_nanos / NANOS_PER_MILLI;
-            if millis.abs_diff(now / NANOS_PER_MILLI) > MAX_AGE_MILLIS {
+            if !is_taken(millis, now) {
                 encoded.expired += 1;
                 continue;
             }
+            encoded.oldest = Some(encoded.oldest.map_or(millis, |oldest| oldest.min(millis)));
             encoded.json.push(if encoded.json.is_empty() { b'[' } else { b',' });
             self.event(event, millis, &mut resources, &mut encoded.json);
         }
@@ -103,6 +106,11 @@ impl Encoder {
             );
         }
     }
+}
+
+/// Whether an event of this time, milliseconds, is taken at `now`, nanoseconds, both since the Unix epoch.
+pub(super) fn is_taken(millis: u64, now: u64) -> bool {
+    millis.abs_diff(now / NANOS_PER_MILLI) <= MAX_AGE_MILLIS
 }
 
 /// The attributes of a Resource, each legal name once: the first stays.

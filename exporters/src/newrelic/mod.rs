@@ -54,6 +54,8 @@ struct NewRelic {
     redact: Redact,
     encoder: Encoder,
     expired: u64,
+    /// Time of the oldest event of the last request, milliseconds since the Unix epoch.
+    oldest: Option<u64>,
     now: fn() -> u64,
 }
 
@@ -68,6 +70,7 @@ impl NewRelic {
             redact: Redact::new(&key),
             encoder: Encoder::default(),
             expired: 0,
+            oldest: None,
             now,
         })
     }
@@ -78,7 +81,7 @@ impl Exporter for NewRelic {
 
     fn encode(&mut self, slices: &[Slice<EventBatch>]) -> Payload {
         let encoded = self.encoder.encode(slices, (self.now)());
-        self.expired = encoded.expired;
+        (self.expired, self.oldest) = (encoded.expired, encoded.oldest);
         if encoded.json.is_empty() {
             return Payload::default();
         }
@@ -95,6 +98,10 @@ impl Exporter for NewRelic {
 
     fn expired(&self) -> u64 {
         self.expired
+    }
+
+    fn is_stale(&self) -> bool {
+        self.oldest.is_some_and(|oldest| !encode::is_taken(oldest, (self.now)()))
     }
 }
 

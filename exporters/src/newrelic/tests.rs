@@ -1,9 +1,10 @@
 mod split;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use convis_otel_config::{NewRelicConfig, Secret, SinkKind};
+use convis_otel_config::{NewRelicConfig, Secret, SinkConfig, SinkKind, Storage};
 use proptest::prelude::*;
 use tokio::time::Instant;
 
@@ -287,4 +288,72 @@ async fn a_sink_delivers_and_counts() {
         receiver.asked().iter().filter_map(|asked| judge(asked, 20_000).ok()).flatten().collect();
     assert_eq!(taken.len(), 90);
     assert_eq!(rules::values_of(&taken, "convis.connection.id").len(), 90);
+}
+
+/// A clock that only the test below sets.
+static CLOCK: AtomicU64 = AtomicU64::new(samples::TIME);
+
+/// Fails an attempt, which takes an hour.
+fn fails_slowly(_: &Asked) -> Answer {
+    CLOCK.fetch_add(DAY_NANOS / 24, Ordering::SeqCst);
+    Answer::status(503)
+}
+
+/// Scenario: an attempt at events of different ages fails again and again, while the clock goes on; once in memory, once with
+/// storage, where what was tried waits with the rest.
+/// Guarantees: each attempt has what is in time at its beginning and nothing else; what became too old is counted as expired
+/// once, the rest as sent; no request is made for nothing.
+#[tokio::test]
+async fn what_grows_too_old_between_attempts_expires() {
+    let folder = tempfile::tempdir().unwrap();
+    for storage in [None, Some(Storage { directory: folder.path().to_owned(), max_bytes: 1 << 20 })] {
+        CLOCK.store(samples::TIME, Ordering::SeqCst);
+        let mut answers = vec![Answer::Of(fails_slowly); 3];
+        answers.push(Answer::status(200).with_body(TAKEN));
+        answers.extend(vec![Answer::Of(fails_slowly); 2]);
+        let (receiver, base) = Receiver::start(answers).await;
+        let settings = Settings {
+            event_delay: Duration::ZERO,
+            retry: RetryPolicy {
+                initial: Duration::from_millis(1),
+                max: Duration::from_millis(1),
+                ..RetryPolicy::default()
+            },
+            now: || CLOCK.load(Ordering::SeqCst),
+            ..Settings::default()
+        };
+        let mut config = SinkConfig::from(SinkKind::NewRelic(config(&base)));
+        config.delivery.storage = storage;
+        let (sinks, runners) = crate::build(&[config], &settings).unwrap();
+        let stats = Arc::clone(&sinks[0].stats()[0].stats);
+        // Hours that are left to each: half an hour more than these.
+        let aged = |hours_left: u64| {
+            let age = DAY_NANOS - DAY_NANOS / 48 - hours_left * DAY_NANOS / 24;
+            Event { time_unix_nanos: CLOCK.load(Ordering::SeqCst) - age, ..with([]) }
+        };
+        let idle = async || {
+            let idle = async {
+                while stats.queued() > 0 {
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(20), idle).await.unwrap();
+        };
+        sinks[0].offer_events(&batch([0, 9, 1, 9, 1].map(aged).to_vec()));
+        idle().await;
+        // These grow too old before any attempt succeeds.
+        sinks[0].offer_events(&batch([0, 1].map(aged).to_vec()));
+        idle().await;
+        let asked = receiver.asked();
+        let count = |asked: &Asked| {
+            let json = flate2::read::GzDecoder::new(&asked.body[..]);
+            serde_json::from_reader::<_, Vec<Flat>>(json).unwrap().len()
+        };
+        assert_eq!(asked.iter().map(count).collect::<Vec<_>>(), [5, 4, 2, 2, 2, 1]);
+        let snapshot = stats.snapshot();
+        assert_eq!((snapshot.accepted, snapshot.sent, snapshot.requests), (7, 2, 6));
+        assert_eq!((snapshot.dropped_for(DropReason::Expired), snapshot.dropped_total()), (5, 5));
+        drop(sinks);
+        assert!(runners.stop(Instant::now() + Duration::from_secs(20)).await.is_empty());
+    }
 }

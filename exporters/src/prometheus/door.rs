@@ -1,6 +1,7 @@
 //! Series encoded without a queue and a wire, for benches.
 
 use super::encode::{encode_v1, encode_v2};
+use super::plan::Form;
 use super::streams::Streams;
 use crate::batch::Slice;
 use crate::model::MetricBatch;
@@ -11,7 +12,7 @@ pub struct RemoteWrite(Streams);
 impl RemoteWrite {
     /// No series yet.
     pub fn new() -> Self {
-        Self(Streams::new(Vec::new()))
+        Self(Streams::new(Form { keys: Vec::new(), native: false }))
     }
 
     /// A request of version 1 or 2, not compressed, as if it were acknowledged.

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use convis_otel_config::{PrometheusConfig, PrometheusWay};
 use exporter::RemoteWriter;
-use scrape::Scrape;
+pub(crate) use scrape::Sites;
 
 use crate::build::{Parts, Start, lane};
 use crate::runner::Pace;
@@ -41,7 +41,11 @@ const MAX_REQUEST_BYTES: usize = 2_000_000;
 ///
 /// # Errors
 /// One line, when the endpoint, a certificate or the address cannot be used.
-pub(crate) fn parts(config: &PrometheusConfig, settings: &Settings) -> Result<Parts, String> {
+pub(crate) fn parts(
+    config: &PrometheusConfig,
+    settings: &Settings,
+    sites: &mut Sites,
+) -> Result<Parts, String> {
     let pace = |timeout, max_bytes| Pace {
         // One collection per request: a later one is another point in time of the same series.
         delay: Duration::ZERO,
@@ -56,7 +60,7 @@ pub(crate) fn parts(config: &PrometheusConfig, settings: &Settings) -> Result<Pa
             lane(writer, pace(write.timeout, MAX_REQUEST_BYTES))
         }
         PrometheusWay::Listen(address) => {
-            let mut scrape = Scrape::bind(*address, &config.resource_labels)?;
+            let mut scrape = sites.bind(*address, &config.resource_labels)?;
             let pace = pace(None, usize::MAX);
             Box::new(move |opening| {
                 scrape.serve();

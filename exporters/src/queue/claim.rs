@@ -73,8 +73,10 @@ impl<B: Batch> Claim<B> {
         self.open == self.items.iter().map(Queued::weight).sum::<u64>()
     }
 
-    /// Everything claimed, in order, to be put back.
+    /// Everything claimed, in order, to be put back. What has an outcome already gets another one then, and counts again.
     pub(crate) fn give_back(&mut self) -> Vec<Queued<B>> {
+        let all: u64 = self.items.iter().map(Queued::weight).sum();
+        self.stats.accept(all - self.open);
         self.open = 0;
         std::mem::take(&mut self.items)
     }

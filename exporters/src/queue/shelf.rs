@@ -46,6 +46,11 @@ impl<T> Shelf<T> {
         self.changed.notify_one();
     }
 
+    /// Says that something may be put again.
+    pub(crate) fn resume(&self) {
+        self.lock().complete = false;
+    }
+
     /// Whether nothing will be put any more.
     pub(crate) fn is_complete(&self) -> bool {
         self.lock().complete

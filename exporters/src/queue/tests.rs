@@ -100,7 +100,7 @@ proptest! {
     ) {
         let (entrance, mut exit, stats) = queue(capacity);
         let mut claims: Vec<Claim<Records>> = Vec::new();
-        let mut waiting = std::collections::VecDeque::new();
+        let mut waiting = VecDeque::new();
         for step in steps {
             match step {
                 Step::Offer(records) => {

@@ -4,18 +4,19 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep_until};
 
+use super::hub::{Hub, Lane, Successor};
 use super::store::{Record, Size, Store};
 use super::taker::Stored;
-use super::{Entry, Held, Opened, Settled, codec};
+use super::{Entry, Held, Settled, codec};
 use crate::accounting::{DropReason, ErrorType, SinkStats};
 use crate::model::EventBatch;
 use crate::notice::Notices;
 use crate::outcome::ExportError;
-use crate::queue::{Arrivals, Queued, Shelf};
+use crate::queue::{self, Arrivals, Queued, Shelf};
 use crate::runner::{Stop, stopped};
 
 /// Least time between two transactions, which bounds what they cost: each waits for the disk.
@@ -27,7 +28,11 @@ const RECORD_EVENTS: usize = 2048;
 
 /// Looks after the events of a lane.
 pub(crate) struct Keeper {
-    arrivals: Arrivals<EventBatch>,
+    /// Of the lane, after those of lanes before it that are not empty yet.
+    arrivals: VecDeque<Arrivals<EventBatch>>,
+    /// While something may come.
+    hub: Option<Arc<Hub>>,
+    successors: UnboundedReceiver<Successor>,
     shelf: Arc<Shelf<Entry>>,
     store: Arc<Store>,
     settled: UnboundedReceiver<Settled>,
@@ -52,61 +57,79 @@ struct Total {
     bytes: u64,
 }
 
-/// What looks after the events of a lane, and where they are taken from. Everything that the store held is accepted first.
-pub(crate) fn keep(
-    opened: Opened,
-    arrivals: Arrivals<EventBatch>,
-    memory_records: usize,
+/// What looks after the events of a lane, and where they are taken from. Everything that the store held is accepted first,
+/// unless `stats` know it from a lane before.
+pub(super) fn keep(
+    store: Store,
+    held: Vec<(u64, Size)>,
+    lane: Lane,
     stats: Arc<SinkStats>,
-    stop: Stop,
-    lane: Arc<str>,
+    name: Arc<str>,
 ) -> (Keeper, Stored) {
     let (settle, settled) = unbounded_channel();
-    let (shelf, store) = (Arc::new(Shelf::new()), Arc::new(opened.store));
-    let taker = Stored {
+    let (succeed, successors) = unbounded_channel();
+    let (shelf, store) = (Arc::new(Shelf::new()), Arc::new(store));
+    let hub = Arc::new(Hub {
         shelf: Arc::clone(&shelf),
         store: Arc::clone(&store),
         stats: Arc::clone(&stats),
         settled: settle,
-    };
+        successors: succeed,
+        turns: Arc::new(Semaphore::new(1)),
+        newest: watch::Sender::new(0),
+    });
     let mut keeper = Keeper {
-        arrivals,
+        arrivals: VecDeque::from([lane.arrivals]),
+        hub: Some(Arc::clone(&hub)),
+        successors,
         shelf,
         store,
         settled,
         stats,
-        stop,
-        notices: Notices::new(lane),
-        memory: Arc::new(Semaphore::new(memory_records.min(Semaphore::MAX_PERMITS))),
-        max_bytes: opened.max_bytes,
+        stop: lane.stop,
+        notices: Notices::new(name),
+        memory: memory(lane.memory_records),
+        max_bytes: lane.max_bytes,
         held: Total::default(),
-        next: opened.held.last().map_or(0, |(number, _)| number + 1),
+        next: held.last().map_or(0, |(number, _)| number + 1),
         remove: Vec::new(),
         failed: None,
     };
-    for (number, size) in opened.held {
-        let settled = Settled { number, size };
-        keeper.held.add(settled);
-        keeper.stats.accept(size.records.into());
-        keeper.shelf.update(|waiting| waiting.push_back(Entry { stored: Some(settled), batch: None }));
-    }
-    keeper.stats.store(keeper.held.records);
-    (keeper, taker)
+    keeper.find(held);
+    (keeper, hub.taker(None))
+}
+
+fn memory(records: usize) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(records.min(Semaphore::MAX_PERMITS)))
 }
 
 impl Keeper {
     /// Runs until nothing more comes and the runner is gone. What then waits stays in the store.
     pub(crate) async fn run(mut self) {
-        while let Some(first) = self.next_arrival().await {
-            self.store_arrivals(first).await;
-            self.pause().await;
+        loop {
+            while let Some(first) = self.next_arrival().await {
+                self.store_arrivals(first).await;
+                self.pause().await;
+            }
+            self.shelf.complete();
+            self.hub = None;
+            if !self.linger().await {
+                return self.leave();
+            }
         }
-        self.shelf.complete();
-        while let Some(settled) = self.settled.recv().await {
-            self.remove.push(settled);
-            self.store_arrivals(None).await;
+    }
+
+    /// Puts down what the store held.
+    fn find(&mut self, held: Vec<(u64, Size)>) {
+        for (number, size) in held {
+            let settled = Settled { number, size };
+            self.held.add(settled);
+            self.shelf.update(|waiting| waiting.push_back(Entry { stored: Some(settled), batch: None }));
         }
-        self.leave();
+        let (found, known) = (self.held.records, self.stats.queued());
+        self.stats.accept(found.saturating_sub(known));
+        self.stats.drop_records(DropReason::Unreadable, known.saturating_sub(found));
+        self.stats.store(found);
     }
 
     /// Waits for a batch, or for something to delete (`Some(None)`); `None` once nothing more will come.
@@ -114,11 +137,15 @@ impl Keeper {
         let mut stopping = self.stop.borrow().is_some();
         loop {
             if stopping {
-                self.arrivals.close();
+                self.arrivals.iter_mut().for_each(Arrivals::close);
             }
             tokio::select! {
                 biased;
-                queued = self.arrivals.take() => return queued.map(Some),
+                Some(successor) = self.successors.recv() => {
+                    self.adopt(successor);
+                    stopping = self.stop.borrow().is_some();
+                }
+                queued = queue::first(&mut self.arrivals) => return queued.map(Some),
                 Some(settled) = self.settled.recv() => {
                     self.remove.push(settled);
                     return Some(None);
@@ -128,11 +155,42 @@ impl Keeper {
         }
     }
 
+    /// Deletes what gets an outcome until the runner is gone (`false`), unless another lane follows.
+    async fn linger(&mut self) -> bool {
+        loop {
+            tokio::select! {
+                biased;
+                Some(successor) = self.successors.recv() => {
+                    self.adopt(successor);
+                    return true;
+                }
+                Some(settled) = self.settled.recv() => {
+                    self.remove.push(settled);
+                    self.store_arrivals(None).await;
+                }
+                else => return false,
+            }
+        }
+    }
+
+    /// Works for another lane from now on. What the last one was given comes first.
+    fn adopt(&mut self, successor: Successor) {
+        let Successor { lane, hub, adopted } = successor;
+        self.arrivals.push_back(lane.arrivals);
+        self.memory = memory(lane.memory_records);
+        self.max_bytes = lane.max_bytes;
+        self.stop = lane.stop;
+        self.hub = Some(hub);
+        self.shelf.resume();
+        // A lane that has ended already does not wait.
+        let _ended = adopted.send(());
+    }
+
     /// One transaction for everything that has come and everything that can go.
     async fn store_arrivals(&mut self, first: Option<Queued<EventBatch>>) {
         let mut new = VecDeque::new();
         let mut next = first;
-        while let Some(queued) = next.or_else(|| self.arrivals.try_take()) {
+        while let Some(queued) = next.or_else(|| self.arrivals.iter_mut().find_map(Arrivals::try_take)) {
             self.encode(queued, &mut new);
             next = None;
         }

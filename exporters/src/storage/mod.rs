@@ -7,47 +7,22 @@
 //!
 //! A batch becomes visible to the runner once its transaction is on disk, so nothing is sent that could not be sent again.
 //! What was in the store when convis started comes first, in order. What has an outcome is deleted with the next
-//! transaction: a crash in between sends it twice.
+//! transaction: a crash in between sends it twice. A sink whose settings change hands its keeper over to the one that follows
+//! it.
 
 pub mod codec;
+mod hub;
 mod keeper;
 mod store;
+mod stores;
 mod taker;
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use convis_otel_config::Storage;
-
-pub(crate) use keeper::keep;
-use store::{Size, Store};
-
-/// A store that is open, with what it held.
-pub(crate) struct Opened {
-    store: Store,
-    held: Vec<(u64, Size)>,
-    max_bytes: u64,
-}
-
-/// Opens the store of a sink, or makes it.
-///
-/// # Errors
-/// One line: what failed, why, what to do.
-pub(crate) fn open(storage: &Storage, sink: &str) -> Result<Opened, String> {
-    let directory = storage.directory.join(file_name(sink));
-    let failed = |what: &str, why: &dyn std::fmt::Display| {
-        format!("storage: cannot {what} {}: {why}", directory.display())
-    };
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&directory)
-        .map_err(|error| failed("make", &format!("{error}; choose another `storage` directory")))?;
-    let (store, held) = Store::open(&file(&directory)).map_err(|error| failed("use", &error))?;
-    Ok(Opened { store, held, max_bytes: storage.max_bytes })
-}
+pub(crate) use hub::Lane;
+use store::Size;
+pub(crate) use stores::{Place, Stores};
 
 fn file(directory: &Path) -> PathBuf {
     directory.join("events.redb")

@@ -1,7 +1,7 @@
 //! The file: numbered records, each transaction on disk before it counts.
 
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
 
@@ -33,10 +33,13 @@ pub(super) struct Record {
 }
 
 /// An open file, locked against other processes.
+#[derive(Debug)]
 pub(super) struct Store {
     path: PathBuf,
     /// `None` after a failure, until it can be opened again.
     file: RwLock<Option<Database>>,
+    /// Goes after the file.
+    open: Arc<()>,
 }
 
 impl Store {
@@ -54,7 +57,8 @@ impl Store {
             }
         }
         let held = sizes(&database).map_err(broken)?;
-        Ok((Self { path: path.to_owned(), file: RwLock::new(Some(database)) }, held))
+        let file = RwLock::new(Some(database));
+        Ok((Self { path: path.to_owned(), file, open: Arc::new(()) }, held))
     }
 
     /// Writes and deletes, and returns once that is on disk.
@@ -85,6 +89,11 @@ impl Store {
         let transaction = file.as_ref().ok_or(redb::Error::PreviousIo)?.begin_read()?;
         let records = transaction.open_table(RECORDS)?;
         Ok(records.get(number)?.map(|bytes| bytes.value().to_vec()))
+    }
+
+    /// Held until the file is closed.
+    pub(super) fn is_open(&self) -> Weak<()> {
+        Arc::downgrade(&self.open)
     }
 
     /// Closes the file, as a failure does.

@@ -1,14 +1,17 @@
+mod succession;
+
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
+use convis_otel_config::Storage;
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::store::Record;
+use super::store::{Record, Store};
 use super::*;
 use crate::accounting::{DropReason, ErrorType, SinkStats};
 use crate::batch::Slice;
@@ -77,11 +80,14 @@ const PACE: Pace = Pace {
     },
 };
 
+const SINK: &str = "otlp/2";
+
 /// A lane as one process has it.
 struct Process {
     entrance: Entrance<EventBatch>,
     stats: Arc<SinkStats>,
     stop: watch::Sender<Option<Instant>>,
+    stop_runner: watch::Sender<Option<Instant>>,
     store: Arc<Store>,
     keeper: JoinHandle<()>,
     runner: JoinHandle<Result<(), SinkError>>,
@@ -96,41 +102,63 @@ async fn until(what: &str, is_so: impl Fn() -> bool) {
     tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap_or_else(|_| panic!("{what}"));
 }
 
-/// A transaction of a killed process may be under way still.
-async fn opened(directory: &Path, max_bytes: u64) -> Opened {
+/// A place for a lane. A transaction of a killed process may be under way still.
+async fn placed(stores: &Stores, directory: &Path, max_bytes: u64) -> Place {
     let storage = Storage { directory: directory.to_owned(), max_bytes };
     for _ in 0..1000 {
-        if let Ok(opened) = open(&storage, "otlp/2") {
-            return opened;
+        if let Ok(place) = stores.place(&storage, SINK) {
+            return place;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("{:?}", open(&storage, "otlp/2").err());
+    panic!("{:?}", stores.place(&storage, SINK).err());
+}
+
+/// The store of a process that is gone.
+fn left(directory: &Path) -> (Store, Vec<(u64, Size)>) {
+    Store::open(&file(&directory.join(file_name(SINK)))).unwrap()
 }
 
 impl Process {
     async fn start(directory: &Path, max_bytes: u64, memory: usize, receiver: &Receiver) -> Self {
-        let opened = opened(directory, max_bytes).await;
-        let stats = Arc::new(SinkStats::default());
+        Self::start_in(&mut Stores::default(), directory, max_bytes, memory, receiver.clone()).await
+    }
+
+    /// As a process does that has these stores already.
+    async fn start_in(
+        stores: &mut Stores,
+        directory: &Path,
+        max_bytes: u64,
+        memory_records: usize,
+        exporter: impl Exporter<Batch = EventBatch>,
+    ) -> Self {
+        let place = placed(stores, directory, max_bytes).await;
+        let stats = place.stats.clone().unwrap_or_default();
         let (entrance, arrivals) = bounded(100_000, Arc::clone(&stats));
         let (stop, stopped) = watch::channel(None);
-        let lane: Arc<str> = "test".into();
-        let (keeper, taker) =
-            keep(opened, arrivals, memory, Arc::clone(&stats), stopped.clone(), Arc::clone(&lane));
-        let store = Arc::clone(&taker.store);
+        let (stop_runner, runner_stopped) = watch::channel(None);
+        let lane = Lane { arrivals, memory_records, max_bytes, stop: stopped };
+        let name: Arc<str> = "test".into();
+        let (keeper, taker) = stores.start(place, &SINK.into(), lane, &stats, Arc::clone(&name));
+        let store = Arc::clone(&taker.hub.store);
         let runner = Runner {
-            exporter: receiver.clone(),
+            exporter,
             queue: Exit::Kept(Box::new(taker)),
             stats: Arc::clone(&stats),
             pace: PACE,
-            stop: stopped,
+            stop: runner_stopped,
             random: fastrand::Rng::with_seed(1),
-            notices: Notices::new(lane),
+            notices: Notices::new(name),
             hold_until: Instant::now(),
             waits: None,
         };
-        let (keeper, runner) = (tokio::spawn(keeper.run()), tokio::spawn(runner.run()));
-        Self { entrance, stats, stop, store, keeper, runner }
+        let keeper = tokio::spawn(async {
+            if let Some(keeper) = keeper {
+                keeper.run().await;
+            }
+        });
+        let runner = tokio::spawn(runner.run());
+        Self { entrance, stats, stop, stop_runner, store, keeper, runner }
     }
 
     /// Offers so many events with ids from `first`.
@@ -155,6 +183,8 @@ impl Process {
 
     async fn stop(self, deadline: Instant) -> Arc<SinkStats> {
         self.stop.send_replace(Some(deadline));
+        self.stop_runner.send_replace(Some(deadline));
+        drop(self.store);
         self.keeper.await.unwrap();
         self.runner.await.unwrap().unwrap();
         self.stats
@@ -195,7 +225,8 @@ async fn what_was_stored_outlives_kills() {
         let snapshot = third.stats.snapshot();
         assert_eq!((snapshot.accepted, snapshot.queued(), snapshot.dropped_total()), (5020, 0, 0));
         third.kill().await;
-        assert!(opened(folder.path(), 1).await.held.is_empty());
+        until("closed", || Store::open(&file(&folder.path().join(file_name(SINK)))).is_ok()).await;
+        assert!(left(folder.path()).1.is_empty());
     }
 }
 
@@ -263,10 +294,12 @@ async fn the_oldest_make_room() {
 #[tokio::test]
 async fn what_cannot_be_read_is_skipped_and_counted() {
     let folder = folder();
-    let left = opened(folder.path(), 1).await;
+    let directory = folder.path().join(file_name(SINK));
+    std::fs::create_dir(&directory).unwrap();
+    let (left, _) = left(folder.path());
     let record = |number: u64, count: u32, bytes: Vec<u8>| {
         let size = Size { records: count, bytes: u32::try_from(bytes.len()).unwrap() };
-        left.store.commit(&[Record { number, size, bytes }], &[]).unwrap();
+        left.commit(&[Record { number, size, bytes }], &[]).unwrap();
     };
     let events = |count| codec::encode(&many_events(count).events);
     record(1, 2, events(2));
@@ -294,7 +327,7 @@ async fn memory_stands_in_for_a_store_that_fails() {
     process.offer(0, 5);
     until("sent", || process.stats.snapshot().sent == 5).await;
     process.stored(0).await;
-    let opened = directory.join(file_name("otlp/2"));
+    let opened = directory.join(file_name(SINK));
     std::fs::remove_dir_all(&opened).unwrap();
     // A file where the directory was: the store can be opened no more.
     std::fs::write(&opened, "").unwrap();

@@ -5,7 +5,7 @@ mod redact;
 pub mod server;
 mod tls;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use convis_otel_config::{Header, Identity};
@@ -16,6 +16,7 @@ use url::Url;
 
 use crate::accounting::ErrorType;
 use crate::outcome::{ExportError, Outcome};
+use crate::settings::unix_nanos;
 
 pub(crate) use failure::connection_failed;
 pub(crate) use redact::Redact;
@@ -57,6 +58,8 @@ pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// When it came, by our clock.
+    pub(crate) received: SystemTime,
 }
 
 impl Web {
@@ -99,7 +102,8 @@ impl Web {
                 return Err(Outcome::Drop(ExportError::new(ErrorType::InvalidResponse, text)));
             }
         }
-        Ok(Reply { status, headers, body: body.freeze() })
+        let received = SystemTime::UNIX_EPOCH + Duration::from_nanos(unix_nanos());
+        Ok(Reply { status, headers, body: body.freeze(), received })
     }
 
     fn broken(&self, error: reqwest::Error) -> Outcome {
@@ -119,14 +123,15 @@ impl Reply {
     }
 
     /// How long to wait, by `Retry-After`: seconds, or a date, which is compared with the answer's own date so that no
-    /// clock of ours matters.
+    /// clock of ours matters, unless it has none.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         let after = self.text(&RETRY_AFTER)?.trim();
         if let Ok(seconds) = after.parse() {
             return Some(Duration::from_secs(seconds));
         }
         let then = httpdate::parse_http_date(after).ok()?;
-        let now = httpdate::parse_http_date(self.text(&DATE)?).ok()?;
+        let own = self.text(&DATE).and_then(|date| httpdate::parse_http_date(date).ok());
+        let now = own.unwrap_or(self.received);
         then.duration_since(now).ok()
     }
 
@@ -166,4 +171,33 @@ pub(crate) fn shown(endpoint: &Url) -> String {
     let host = endpoint.host_str().unwrap_or_default();
     let port = endpoint.port().map(|port| format!(":{port}")).unwrap_or_default();
     format!("{}://{host}{port}{}", endpoint.scheme(), endpoint.path())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: `Retry-After` as seconds and as dates, with a date of the answer that is far from our clock, without one, and
+    /// with one that is none.
+    /// Guarantees: the answer's own date counts where there is one, else our clock; what has passed or makes no sense asks for
+    /// nothing.
+    #[test]
+    fn a_date_is_compared_with_the_answers_or_ours() {
+        let asked = |after: &str, date: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, after.parse().unwrap());
+            date.map(|date| headers.insert(DATE, date.parse().unwrap()));
+            // Mon, 01 Jun 2026 10:00:00 GMT
+            let received = SystemTime::UNIX_EPOCH + Duration::from_hours(494_530);
+            let reply = Reply { status: StatusCode::OK, headers, body: Bytes::new(), received };
+            reply.retry_after().map(|after| after.as_secs())
+        };
+        let at = "Mon, 01 Jun 2026 10:01:30 GMT";
+        assert_eq!(asked("7", None), Some(7));
+        assert_eq!(asked(at, Some("Mon, 01 Jun 2026 10:01:20 GMT")), Some(10));
+        assert_eq!(asked(at, None), Some(90));
+        assert_eq!(asked(at, Some("today")), Some(90));
+        assert_eq!(asked("Mon, 01 Jun 2026 09:59:59 GMT", None), None);
+        assert_eq!(asked("soon", None), None);
+    }
 }

@@ -99,6 +99,20 @@ impl Aggregator {
         self
     }
 
+    /// From now on measurements go into exponential buckets too. What was measured before did not: the batch, `None` when it
+    /// always did, has the last points of the histograms so far, which begin again at its time. No measurement is in both or
+    /// in neither.
+    #[must_use = "the last points are in no other batch"]
+    pub fn begin_exponential(&mut self, now_unix_nanos: u64) -> Option<MetricBatch> {
+        if self.exponential {
+            return None;
+        }
+        let last = self.collect(now_unix_nanos);
+        self.exponential = true;
+        self.groups.values().for_each(|group| group.borrow_mut().begin_exponential());
+        Some(last)
+    }
+
     /// Whether each process has metrics of its own.
     pub fn is_per_process(&self) -> bool {
         self.mode == ResourceMode::Process
@@ -276,8 +290,9 @@ fn host_resource(describer: &Describer, part: &[&str]) -> ResourceBuilder {
 
 #[cfg(test)]
 mod tests {
-    use convis_exporters::model::{PointValue, Value};
+    use convis_exporters::model::{PeerNetwork, PointValue, Role, Value};
 
+    use super::super::group::Dimensions;
     use super::super::instruments::{Extra, Instrument};
     use super::*;
     use crate::clock::Clock;
@@ -409,5 +424,55 @@ mod tests {
             [PointValue::Sum(1), PointValue::Sum(1)],
             "no end beside the new beginning"
         );
+    }
+
+    /// Scenario: measurements, then a sink wants exponential buckets, then more measurements; it is asked a second time.
+    /// Guarantees: the histogram's last point without such buckets, then one that starts at the time of the last, with them, and
+    /// has only what came later, from which a second wish takes nothing; sums go on as they were; a new series has both forms.
+    #[test]
+    fn exponential_buckets_begin_when_they_are_wanted() {
+        let mut aggregator = aggregator(ResourceMode::Executable, 10);
+        let (process, newer) = (process(1, "/a"), process(2, "/b"));
+        let measure = |aggregator: &mut Aggregator, process: &Process, seconds| {
+            open(aggregator, process);
+            let of = Dimensions {
+                v6: false,
+                role: Role::Client,
+                port: None,
+                network: PeerNetwork::Loopback,
+                peer: None,
+            };
+            let group = aggregator.group(process, 0, &host(), &describer());
+            group.borrow_mut().record(Instrument::Rtt, &of, seconds);
+        };
+        // Start and value of the count of connections, then of the histogram: count, sum, and those in exponential buckets.
+        let read = |batch: &MetricBatch| -> Vec<(u64, f64, Option<u64>)> {
+            let metrics = batch.resources.iter().flat_map(|of| &of.metrics);
+            let points = metrics.flat_map(|metric| &metric.points).map(|point| match &point.value {
+                PointValue::Histogram(histogram) => {
+                    let exponential = histogram.exponential.as_ref().map(|buckets| buckets.count());
+                    assert!(exponential.is_none_or(|count| count == histogram.count));
+                    (point.start_unix_nanos, histogram.sum, exponential)
+                }
+                PointValue::Sum(sum) => {
+                    (point.start_unix_nanos, f64::from(i32::try_from(*sum).unwrap()), None)
+                }
+                PointValue::NoRecordedValue => panic!("nothing ends"),
+            });
+            points.collect()
+        };
+        measure(&mut aggregator, &process, 1.0);
+        aggregator.collect(200);
+        measure(&mut aggregator, &process, 2.0);
+        let last = aggregator.begin_exponential(300).unwrap();
+        assert_eq!(last.time_unix_nanos, 300);
+        assert_eq!(read(&last), [(100, 2.0, None), (100, 3.0, None)]);
+        measure(&mut aggregator, &process, 4.0);
+        assert_eq!(aggregator.begin_exponential(350), None);
+        assert_eq!(read(&aggregator.collect(400)), [(100, 3.0, None), (300, 4.0, Some(1))]);
+        measure(&mut aggregator, &newer, 8.0);
+        let mut all = read(&aggregator.collect(500));
+        all.sort_by(|(a, x, _), (b, y, _)| a.cmp(b).then(x.total_cmp(y)));
+        assert_eq!(all, [(100, 3.0, None), (300, 4.0, Some(1)), (400, 1.0, None), (400, 8.0, Some(1))]);
     }
 }

@@ -126,6 +126,21 @@ impl Group {
         self
     }
 
+    /// Histograms have exponential buckets too from the last collection on: those that had none end there, with the values
+    /// that were collected, and begin again.
+    pub fn begin_exponential(&mut self) {
+        self.exponential = true;
+        for series in &mut self.series {
+            let model::Instrument::Histogram { bounds } = series.instrument.descriptor().instrument else {
+                continue;
+            };
+            if matches!(&series.value, PointValue::Histogram(Histogram { exponential: None, .. })) {
+                series.value = PointValue::Histogram(Histogram::new(bounds, true));
+                series.start_unix_nanos = self.since_unix_nanos;
+            }
+        }
+    }
+
     /// The port as a dimension: a client's remote ports are kept up to a limit, a server's own ports always.
     pub fn server_port(&mut self, role: Role, port: u16) -> Option<u16> {
         if role == Role::Client && !self.remote_ports.contains(&port) {

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::Capture;
 use crate::cli::Run;
+use crate::clock::Clock;
 use crate::fatal::Fatal;
 use crate::identity::Host;
 use crate::say;
@@ -37,10 +38,10 @@ struct Changes {
 
 impl Reload {
     /// Has files opened again, which may have been moved away; then reads the settings and goes over to them, or says why
-    /// not.
-    pub(super) fn run(&mut self, capture: &mut Capture, runners: &mut Runners) {
+    /// not. `now` is the time of the last step, by which all that was measured had happened.
+    pub(super) fn run(&mut self, capture: &mut Capture, runners: &mut Runners, now: (Clock, u64)) {
         self.running.shared.reopen.ask();
-        match self.go_over(capture, runners) {
+        match self.go_over(capture, runners, now) {
             Ok(Changes { started, gone, same }) => {
                 say::line(&format!("reloaded: sinks: {started} started, {gone} stopped, {same} unchanged"));
             }
@@ -51,22 +52,29 @@ impl Reload {
         }
     }
 
-    fn go_over(&mut self, capture: &mut Capture, runners: &mut Runners) -> Result<Changes, Fatal> {
+    fn go_over(
+        &mut self,
+        capture: &mut Capture,
+        runners: &mut Runners,
+        (clock, boot_ns): (Clock, u64),
+    ) -> Result<Changes, Fatal> {
         let new = settings::resolve(&self.given)?;
         // What is shared stays: only sinks are read again.
         let sinks = convis_exporters::reload(&new.sinks, &self.running.shared, &capture.sinks, runners)?;
         let deadline = Instant::now() + self.running.options.shutdown_timeout;
         runners.part(&sinks, deadline);
         let same = sinks.iter().filter(|sink| capture.sinks.iter().any(|old| old.is(sink))).count();
+        if new.sinks.iter().any(|sink| sink.kind.wants_exponential()) {
+            capture.begin_exponential(clock.unix_nanos(boot_ns));
+        }
         let changes = Changes { started: sinks.len() - same, gone: capture.sinks.len() - same, same };
         capture.status.watch(sinks.iter().flat_map(Sink::stats));
         capture.sinks = sinks;
-        capture.tracker.set_policy(new.policy.clone(), self.running.shared.seed);
         if let Err(error) = self.follow_with_telemetry(&new.sinks, capture) {
             say::line(&format!("warning: convis's own metrics go where they went: {error}"));
         }
         if new.policy != self.running.policy {
-            capture.tracker.set_policy(new.policy.clone(), new.shared.seed);
+            capture.tracker.set_policy(new.policy.clone(), self.running.shared.seed);
             self.running.policy = new.policy.clone();
         }
         self.warn_of_options(&new);

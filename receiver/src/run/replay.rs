@@ -12,6 +12,7 @@ use super::reload::Reload;
 use super::stops::{Stops, Wish};
 use super::{Capture, Fatal};
 use crate::cli::Speed;
+use crate::clock::Clock;
 use crate::recording::{ReplayError, Step};
 use crate::track::Purpose;
 
@@ -25,6 +26,8 @@ struct Around<'a> {
     runners: &'a mut Runners,
     stops: &'a mut Stops,
     reload: &'a mut Reload,
+    /// The time of the present step.
+    now: (Clock, u64),
 }
 
 /// Whether to go on.
@@ -44,13 +47,14 @@ impl Capture {
         stops: &mut Stops,
         reload: &mut Reload,
     ) -> Result<(), Fatal> {
-        let mut around = Around { runners, stops, reload };
+        let mut around = Around { runners, stops, reload, now: input.now() };
         let pace = Pace { speed, began: Instant::now(), began_ns: input.now().1 };
         loop {
             let next = input.next_step().map_err(|error| changed(&error));
             let Some(step) = next? else {
                 break;
             };
+            around.now = input.now();
             if self.around(&mut around, pace.reach(input.now().1)).await? == Next::Stop
                 || self.repeat(step, input, &mut around).await? == Next::Stop
             {
@@ -80,9 +84,7 @@ impl Capture {
             if self.around(around, room(&sinks, has_room)).await? == Next::Stop {
                 return Ok(Next::Stop);
             }
-            for sink in &self.sinks {
-                sink.offer_metrics(&batch);
-            }
+            self.offer_metrics(&batch);
         }
         self.offer_events(around).await
     }
@@ -132,7 +134,7 @@ impl Capture {
                 biased;
                 wish = around.stops.wish() => match wish {
                     Wish::Stop => return Ok(Next::Stop),
-                    Wish::Reload => around.reload.run(self, around.runners),
+                    Wish::Reload => around.reload.run(self, around.runners, around.now),
                 },
                 failure = around.runners.failed() => return match failure {
                     Some(failure) if failure.is_output_closed() => Ok(Next::Stop),

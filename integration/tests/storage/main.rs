@@ -1,5 +1,7 @@
 //! Events that wait in storage: what was taken while the receiver was down arrives, whatever became of convis meanwhile.
 
+mod outage;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -183,6 +185,69 @@ fn a_bounded_store_drops_the_oldest_and_a_stop_keeps_the_rest() {
         arrived as u64 <= kept && (all - arrived) as u64 <= dropped,
         "{arrived} of {all}: {kept}, {dropped}"
     );
+}
+
+/// A file whose one sink, always of the same name and with the same folder, sends to this receiver, with this header.
+fn file(oracle: &Oracle, directory: &Path, round: &str) -> String {
+    format!(
+        "\
+exporters:
+  otlp_grpc/kept:
+    endpoint: http://127.0.0.1:{}
+    signals: [logs]
+    headers: {{x-round: {round}}}
+    sending_queue: {{storage: {}}}
+    retry_on_failure: {{initial_interval: 100ms, max_interval: 500ms}}
+",
+        oracle.ports().grpc,
+        directory.display()
+    )
+}
+
+/// Scenario: a receiver is down and events wait in storage; twice the sink's settings change by SIGHUP, each time with more
+/// traffic, first to another receiver that is down as well, then by a header; then both receivers come up.
+/// Guarantees: all events arrive at the second receiver, each exactly once and in order, with the last header; nothing was
+/// counted twice or dropped, and nothing is stored any more.
+#[test]
+fn a_reload_hands_over_what_waits() {
+    need!(root());
+    let _turn = turns::together();
+    let (mut before, mut after) = (need!(Oracle::absent()), need!(Oracle::absent()));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let settings = folder.path().join("convis.yaml");
+    let write = |text: String| std::fs::write(&settings, text).expect("the file can be written");
+    write(file(&before, folder.path(), "one"));
+    let config = settings.display().to_string();
+    let mut convis = Convis::start(&["--config", &config]);
+    let mut truths = vec![traffic()];
+    for (oracle, round) in [(&after, "two"), (&after, "three")] {
+        let truth = truths.last().expect("some");
+        convis.wait_for_events(truth.server.port(), EVENTS);
+        write(file(oracle, folder.path(), round));
+        assert_eq!(convis.reload(), "convis: reloaded: sinks: 1 started, 1 stopped, 1 unchanged");
+        truths.push(traffic());
+    }
+    convis.wait_for_events(truths[2].server.port(), EVENTS);
+    before.begin("none");
+    after.begin("none");
+    wait_for_delivery(&after, &truths);
+    for truth in &truths {
+        check_once_in_order(&after, truth);
+    }
+    assert!(before.requests().is_empty());
+    assert!(after.requests().iter().all(|request| request.header("x-round") == Some("three")));
+    wait_for("an empty store", PATIENCE, || {
+        let ledger = convis.ledger();
+        let (sink, all) = (ledger.events_of("otlp_grpc/kept"), ledger.events_of("stdout"));
+        let stored = ledger.sum("convis_sink_records_stored", &[("sink", "otlp_grpc/kept")]);
+        // Both take all kinds of events, so both are given the same.
+        (sink == all && sink.queued < 0.5 && stored == Some(0.0)).then_some(())
+    });
+    let stderr = stopped(convis).stderr;
+    // What else this machine does arrives until then.
+    let arrived = after.logs_taken().len();
+    let counted = format!("otlp_grpc/kept events: {arrived} sent, 0 dropped");
+    assert!(stderr.contains(&counted), "{counted}: {stderr}");
 }
 
 /// Scenario: a directory whose store another convis uses, and one that is a file.
