@@ -150,7 +150,10 @@ pub fn command_line(bytes: &[u8]) {
     match cli::parse(arguments.map(Into::into)) {
         Ok(cli::Asked::Run(run)) => {
             assert!(run.ring_bytes.is_power_of_two() && run.ring_bytes >= 4096);
-            assert!(run.max_connections.is_none_or(|most| most > 0) && run.duration.is_none_or(|time| !time.is_zero()));
+            assert!(
+                run.max_connections.is_none_or(|most| most > 0)
+                    && run.duration.is_none_or(|time| !time.is_zero())
+            );
             assert!(run.interval.is_none_or(|time| !time.is_zero()));
         }
         Ok(cli::Asked::Check(_) | cli::Asked::Text(_)) => {}

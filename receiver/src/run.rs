@@ -172,7 +172,16 @@ struct Intervals {
 impl Capture {
     fn new(tracker: Tracker, sinks: Vec<Sink>, status: Arc<Status>, replays: bool) -> Self {
         let swept = Swept::default();
-        Self { tracker, sinks, status, skipped: (0, 0), swept, peak: Peak::default(), dropped: false, replays }
+        Self {
+            tracker,
+            sinks,
+            status,
+            skipped: (0, 0),
+            swept,
+            peak: Peak::default(),
+            dropped: false,
+            replays,
+        }
     }
 
     /// Drains and exports until something says stop.

@@ -52,7 +52,8 @@ impl Sites {
     /// One line, when the address cannot be bound.
     pub(super) fn bind(&mut self, address: SocketAddr, resource_labels: &[String]) -> Result<Scrape, String> {
         self.0.retain(|site| site.strong_count() > 0);
-        let scrape = |site| Scrape { form: Form { keys: resource_labels.to_vec(), native: false }, site, number: 0 };
+        let scrape =
+            |site| Scrape { form: Form { keys: resource_labels.to_vec(), native: false }, site, number: 0 };
         let is_it = |site: &Arc<Site>| site.address == address && address.port() != 0;
         if let Some(site) = self.0.iter().filter_map(Weak::upgrade).find(is_it) {
             return Ok(scrape(site));
