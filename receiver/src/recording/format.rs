@@ -207,6 +207,8 @@ pub enum Item<'a> {
     },
     /// The step is over.
     End,
+    /// The kernel's counters are as they were.
+    SameCounters,
 }
 
 fn as_bytes<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {

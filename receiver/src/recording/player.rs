@@ -234,7 +234,9 @@ struct Present {
     ledger: VecDeque<Vec<(u64, Range<usize>)>>,
     live: VecDeque<Vec<Range<usize>>>,
     counters: VecDeque<Counters>,
+    /// The last ones that were handed out, and that were read.
     last_counters: Option<Counters>,
+    newest_counters: Option<Counters>,
     skipped: u64,
 }
 
@@ -375,8 +377,11 @@ impl Present {
             Item::Swept => self.ledger.push_back(Vec::new()),
             Item::Walked => self.live.push_back(Vec::new()),
             Item::Counters(words) => {
-                self.counters.push_back(format::counters(&words));
+                let counters = format::counters(&words);
+                self.counters.push_back(counters);
+                self.newest_counters = Some(counters);
             }
+            Item::SameCounters => self.counters.extend(self.newest_counters),
             Item::Skipped(runs) => self.skipped = runs,
             Item::Step(..) | Item::Answer { .. } | Item::End => {}
         }

@@ -18,6 +18,8 @@ pub(super) struct Input {
     from: From,
     clock: Clock,
     boot_ns: u64,
+    /// Those that were written down last.
+    last_counters: Option<Counters>,
 }
 
 enum From {
@@ -32,13 +34,19 @@ impl Input {
             from: From::Kernel(Box::new(source), tape.map(|tape| Rc::new(RefCell::new(tape)))),
             clock,
             boot_ns: 0,
+            last_counters: None,
         }
     }
 
     /// From a recording.
     pub(super) fn recording(player: Player) -> Self {
         let at = player.start();
-        Self { clock: at.clock(), boot_ns: at.boot_ns, from: From::Recording(Box::new(player)) }
+        Self {
+            clock: at.clock(),
+            boot_ns: at.boot_ns,
+            from: From::Recording(Box::new(player)),
+            last_counters: None,
+        }
     }
 
     /// Who answers what the capture task asks beside.
@@ -110,7 +118,13 @@ impl Input {
             From::Kernel(source, tape) => {
                 let counters = source.counters();
                 if let Some(tape) = tape {
-                    tape.borrow_mut().put(&Item::Counters(recording::words(&counters)));
+                    let is_same = self.last_counters.replace(counters) == Some(counters);
+                    let item = if is_same {
+                        Item::SameCounters
+                    } else {
+                        Item::Counters(recording::words(&counters))
+                    };
+                    tape.borrow_mut().put(&item);
                 }
                 counters
             }
