@@ -45,6 +45,7 @@ pub use sink::otlp::{
 };
 pub use sink::prometheus::{
     Credentials, DEFAULT_RESOURCE_LABELS, PrometheusConfig, PrometheusWay, RemoteWrite, RemoteWriteVersion,
+    SigV4,
 };
 pub use sink::stdout::{StdoutConfig, StdoutFormat};
 pub use sink::tls::Identity;

@@ -49,7 +49,9 @@ pub fn http(
         Receiver::OtlpProtobuf => otlp::doors::over_http(reply, otlp::Format::Protobuf, ENDPOINT),
         Receiver::OtlpJson => otlp::doors::over_http(reply, otlp::Format::Json, ENDPOINT),
         Receiver::RemoteWrite if reply.status.is_success() => return None,
-        Receiver::RemoteWrite => vec![prometheus::answer::refused(&reply, ENDPOINT)],
+        Receiver::RemoteWrite => {
+            vec![prometheus::answer::refused(&reply, ENDPOINT, prometheus::answer::CHECK_KEYS)]
+        }
         Receiver::NewRelic => vec![newrelic::answer::read(&reply, ENDPOINT, 0)],
     })
 }

@@ -56,17 +56,22 @@ pub(super) fn stored_nothing(status: StatusCode) -> bool {
     status.is_redirection() || matches!(status.as_u16(), 401 | 403..=405 | 407 | 413 | 415 | 429)
 }
 
-/// The outcome of an error: 429 and all of 5xx may be retried, nothing else.
-pub(crate) fn refused(reply: &Reply, endpoint: &str) -> Outcome {
+/// What to check where a receiver does not know who convis is.
+pub(crate) const CHECK_KEYS: &str = "check the credentials in the sink's keys";
+/// The same where requests are signed: all of it makes the signature, and AWS refuses one whose time is five minutes off.
+pub(super) const CHECK_SIGNATURE: &str =
+    "check the region, the access key, that it may aps:RemoteWrite, and this host's clock";
+
+/// The outcome of an error: 429 and all of 5xx may be retried, nothing else. `check` is the advice where a receiver does not
+/// know who convis is.
+pub(crate) fn refused(reply: &Reply, endpoint: &str, check: &str) -> Outcome {
     let error = |kind, advice| ExportError::answered(kind, endpoint, reply.status, said(reply), advice);
     let retry = |error| Outcome::Retry { after: reply.retry_after(), error };
     match reply.status.as_u16() {
         429 => retry(error(ErrorType::Throttled, "send less or raise the limit there")),
         502..=504 => retry(error(ErrorType::Unavailable, "check the receiver's health")),
         500..=599 => retry(error(ErrorType::ServerError, "look into the receiver's log")),
-        401 | 403 | 407 => {
-            Outcome::Drop(error(ErrorType::Unauthenticated, "check the credentials in the sink's keys"))
-        }
+        401 | 403 | 407 => Outcome::Drop(error(ErrorType::Unauthenticated, check)),
         404 | 405 => Outcome::Drop(error(
             ErrorType::NotFound,
             "check the endpoint's path and that the receiver takes remote write",

@@ -17,6 +17,11 @@ pub(super) fn headers(config: &RemoteWrite) -> (Vec<Header>, Vec<Header>) {
             headers.push(header(format!("Basic {}", BASE64_STANDARD.encode(pair))));
             secrets.push(header(password.expose().clone()));
         }
+        // Made for each request: see `sigv4`.
+        Some(Credentials::SigV4(sigv4)) => {
+            let parts = std::iter::once(&sigv4.secret_key).chain(&sigv4.session_token);
+            secrets.extend(parts.map(|part| header(part.expose().clone())));
+        }
     }
     secrets.extend(headers.iter().cloned());
     (headers, secrets)

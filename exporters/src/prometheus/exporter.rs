@@ -1,14 +1,15 @@
 //! The way out by remote write.
 
 use bytes::Bytes;
-use convis_otel_config::{RemoteWrite, RemoteWriteVersion};
+use convis_otel_config::{Credentials, RemoteWrite, RemoteWriteVersion};
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
-use super::answer::{self, refused};
+use super::answer;
 use super::credentials;
 use super::encode::{encode_v1, encode_v2};
 use super::line::Line;
 use super::plan::Form;
+use super::sigv4::Signer;
 use super::streams::Streams;
 use crate::accounting::ErrorType;
 use crate::batch::Slice;
@@ -22,6 +23,9 @@ const VERSION: HeaderName = HeaderName::from_static("x-prometheus-remote-write-v
 pub(super) struct RemoteWriter {
     pub(super) web: Web,
     redact: Redact,
+    signer: Option<Signer>,
+    /// The wall clock, for signatures: nanoseconds since the Unix epoch.
+    now: fn() -> u64,
     streams: Streams,
     speaks: Speaks,
     /// The last encoded request.
@@ -51,8 +55,12 @@ struct Request {
 
 impl RemoteWriter {
     /// # Errors
-    /// One line, when a certificate or a header cannot be used.
-    pub(super) fn new(config: &RemoteWrite, resource_labels: &[String]) -> Result<Self, String> {
+    /// One line, when a certificate or a header cannot be used, or requests cannot be signed.
+    pub(super) fn new(
+        config: &RemoteWrite,
+        resource_labels: &[String],
+        now: fn() -> u64,
+    ) -> Result<Self, String> {
         let (headers, secrets) = credentials::headers(config);
         let target = Target {
             endpoint: &config.endpoint,
@@ -64,9 +72,15 @@ impl RemoteWriter {
             RemoteWriteVersion::V1 => Speaks::V1,
             RemoteWriteVersion::V2 => Speaks::V2 { understood: false, native: false },
         };
+        let signer = match &config.credentials {
+            Some(Credentials::SigV4(sigv4)) => Some(Signer::new(sigv4, &config.endpoint)?),
+            Some(Credentials::Basic { .. } | Credentials::Bearer(_)) | None => None,
+        };
         Ok(Self {
             web: Web::new(target)?,
             redact: Redact::new(&secrets),
+            signer,
+            now,
             streams: Streams::new(Form { keys: resource_labels.to_vec(), native: config.native_histograms }),
             speaks,
             request: Request { lines: Vec::new(), encoded_as: speaks, as_v1: None },
@@ -90,7 +104,7 @@ impl RemoteWriter {
         // Prometheus answers 500 where native histograms are switched off.
         let understood = understood && (native || !has_native);
         if !reply.status.is_success() && !answer::may_want_v1(reply.status, understood) {
-            return refused(&reply, self.web.shown());
+            return self.refused(&reply);
         }
         let outcome = self.send_v1(None).await;
         if matches!(outcome, Outcome::Sent { .. }) {
@@ -115,7 +129,7 @@ impl RemoteWriter {
         };
         match self.post(body, Speaks::V1).await {
             Ok(reply) if reply.status.is_success() => Outcome::SENT,
-            Ok(reply) => refused(&reply, self.web.shown()),
+            Ok(reply) => self.refused(&reply),
             Err(outcome) => outcome,
         }
     }
@@ -126,14 +140,25 @@ impl RemoteWriter {
             let text = "the request is too large for snappy; this is a defect of convis";
             return Err(Outcome::TooLarge(ExportError::new(ErrorType::TooLarge, text)));
         }
+        let mut headers = headers(speaks);
+        if let Some(signer) = &self.signer {
+            // Anew each time: a signature grows old while attempts wait.
+            let signed = signer.sign((self.now)(), &body, &mut headers);
+            signed.map_err(|why| Outcome::Drop(ExportError::new(ErrorType::Unauthenticated, why)))?;
+        }
         let before = std::mem::replace(&mut self.doubtful, true);
-        let reply = self.web.post_once(body, headers(speaks)).await;
+        let reply = self.web.post_once(body, headers).await;
         let stored_nothing = match &reply {
             Ok(reply) => answer::stored_nothing(reply.status),
             Err(failure) => !failure.connected,
         };
         self.doubtful = before || !stored_nothing;
         reply.map_err(|failure| failure.outcome)
+    }
+
+    fn refused(&self, reply: &Reply) -> Outcome {
+        let check = if self.signer.is_some() { answer::CHECK_SIGNATURE } else { answer::CHECK_KEYS };
+        answer::refused(reply, self.web.shown(), check)
     }
 }
 

@@ -20,6 +20,7 @@ mod names;
 mod native;
 mod plan;
 mod scrape;
+mod sigv4;
 mod streams;
 mod text;
 mod wire;
@@ -56,7 +57,7 @@ pub(crate) fn parts(
     };
     let metrics: Start<_> = match &config.way {
         PrometheusWay::Write(write) => {
-            let writer = RemoteWriter::new(write, &config.resource_labels)?;
+            let writer = RemoteWriter::new(write, &config.resource_labels, settings.now)?;
             lane(writer, pace(write.timeout, MAX_REQUEST_BYTES))
         }
         PrometheusWay::Listen(address) => {

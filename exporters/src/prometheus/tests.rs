@@ -2,6 +2,7 @@ mod answers;
 mod golden;
 mod large;
 mod scrape;
+mod signed;
 mod split;
 mod versions;
 
@@ -43,7 +44,7 @@ fn to(base: &str, version: RemoteWriteVersion) -> RemoteWrite {
 }
 
 fn writer(config: &RemoteWrite) -> RemoteWriter {
-    RemoteWriter::new(config, &DEFAULT_RESOURCE_LABELS.map(str::to_owned)).unwrap()
+    RemoteWriter::new(config, &DEFAULT_RESOURCE_LABELS.map(str::to_owned), || TIME).unwrap()
 }
 
 /// Sums, a level and a histogram of two Resources, `seconds` after [`TIME`].

@@ -60,6 +60,8 @@ impl Answer {
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
     pub(crate) path: String,
+    /// Without its `?`; empty when there is none.
+    pub(crate) query: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
@@ -118,7 +120,8 @@ impl Receiver {
     async fn answer(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Disconnected> {
         let (parts, body) = request.into_parts();
         let body = body.collect().await.map_err(|_| Disconnected)?.to_bytes();
-        let asked = Asked { path: parts.uri.path().to_owned(), headers: parts.headers, body };
+        let query = parts.uri.query().unwrap_or_default().to_owned();
+        let asked = Asked { path: parts.uri.path().to_owned(), query, headers: parts.headers, body };
         self.asked.lock().unwrap().push(asked.clone());
         let answer = self.answers.lock().unwrap().pop_front().unwrap_or(Answer::status(200));
         match if let Answer::Of(judge) = answer { judge(&asked) } else { answer } {

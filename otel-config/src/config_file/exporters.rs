@@ -64,7 +64,12 @@ impl<'a> Translation<'a> {
     fn put_field(&mut self, shape: Shape, place: &str, node: &'a Node) {
         let key = self.exporter.key(place);
         match shape {
-            Shape::Map(_) => self.put_map(shape, place, node),
+            Shape::Map(_) => {
+                self.put_map(shape, place, node);
+                if let Some(key) = Exporter::switched_on_by(place) {
+                    self.put(key, "", node);
+                }
+            }
             Shape::Named(shape) => {
                 for entry in node.entries() {
                     self.put_value(*shape, &format!("{}{}", key.name, entry.key), key, &entry.node);

@@ -138,7 +138,17 @@ const RESOURCE_LABELS: Field = Field::new(
     Shape::Texts,
     "Attributes of the Resource that become labels of every series; none for no attribute.",
 );
-const NO_AUTH: &str = "there are no authenticators; write `username` and `password`, or `bearer`, beside it";
+const NO_AUTH: &str =
+    "there are no authenticators; write `username` and `password`, `bearer`, or `sigv4` beside it";
+const SIGV4: &[Field] = &[
+    Field::new("region", Shape::Text, "Region of the workspace, such as eu-central-1."),
+    Field::new("access_key", Shape::Text, "Id of the access key; by default AWS_ACCESS_KEY_ID."),
+    Field::new("secret_key", Shape::Secret, "Secret of the access key; by default AWS_SECRET_ACCESS_KEY."),
+    Field::new("profile", Shape::Refused(NO_PROFILE), ""),
+    Field::new("role_arn", Shape::Refused(NO_ROLE), ""),
+];
+const NO_PROFILE: &str = "files of AWS are not read; write `access_key` and `secret_key`, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
+const NO_ROLE: &str = "roles are not assumed; write an access key that may aps:RemoteWrite, or have aws-sigv4-proxy sign on the way";
 
 /// `prometheus_remote_write`.
 pub(super) const REMOTE_WRITE: &[&[Field]] = &[
@@ -161,6 +171,7 @@ pub(super) const REMOTE_WRITE: &[&[Field]] = &[
         Field::new("username", Shape::Text, "User of basic authentication."),
         Field::new("password", Shape::Secret, "Password of basic authentication."),
         Field::new("bearer", Shape::Secret, "Token of bearer authentication."),
+        Field::new("sigv4", Shape::Map(&[SIGV4]), "Signatures of AWS, for its managed Prometheus."),
         Field::new("auth", Shape::Refused(NO_AUTH), ""),
         HEADERS,
         Field::new("tls", Shape::Map(&[TLS]), "TLS of the connection."),

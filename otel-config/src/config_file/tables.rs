@@ -40,6 +40,9 @@ const KEYS: &[Key<'static>] = &[
     key("tls.cert_file", "cert"),
     key("tls.key_file", "key"),
     Key { words: &[("proto", "http/protobuf"), ("json", "http/json")], ..key("encoding", "protocol") },
+    key("sigv4.region", "sigv4"),
+    key("sigv4.access_key", "aws_access_key"),
+    key("sigv4.secret_key", "aws_secret_key"),
     key("sending_queue.queue_size", "queue_size"),
     key("sending_queue.storage", "storage"),
     key("sending_queue.storage_size", "storage_size"),
@@ -50,6 +53,10 @@ const KEYS: &[Key<'static>] = &[
     key("rotation.max_backups", "max_backups"),
     Key { unit: "M", ..key("rotation.max_megabytes", "max_size") },
 ];
+
+/// Maps that switch on what they are about, which the sink does by a key of the same name. Without a value for that the sink
+/// says what is missing, instead of going without.
+const SWITCHES: &[&str] = &["sigv4"];
 
 impl Key<'_> {
     /// A word as the sink knows it.
@@ -68,6 +75,11 @@ impl Exporter {
     /// How a sink's key is called in the file.
     pub(super) fn place_of<'a>(&self, name: &'a str) -> &'a str {
         self.keys().find(|key| key.name == name).map_or(name, |key| key.place)
+    }
+
+    /// The sink's key that a map at this place switches on.
+    pub(super) fn switched_on_by(place: &str) -> Option<&'static str> {
+        SWITCHES.iter().copied().find(|switch| *switch == place)
     }
 
     /// Sinks speak of their own keys, in backticks.

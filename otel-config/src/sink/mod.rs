@@ -72,7 +72,12 @@ const SINKS: [(&str, Read); 5] = [
 /// hidden wherever that text shows.
 pub fn secrets_in(text: &str) -> Vec<Range<usize>> {
     /// Names of secrets wherever they exist, for a sink that does not.
-    const COMMON: &[Key] = &[Key::secret("header.NAME"), Key::secret("password"), Key::secret("bearer")];
+    const COMMON: &[Key] = &[
+        Key::secret("header.NAME"),
+        Key::secret("password"),
+        Key::secret("bearer"),
+        Key::secret("aws_secret_key"),
+    ];
     spec::secrets::find(text, |name| {
         let own = match name {
             "file" => file::KEYS,
@@ -174,7 +179,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_safe_and_errors_are_one_line(
-            text in "(otlp|stdout|newrelic|prometheus|file)(,(account|path|key|endpoint|listen|username|password|bearer|header\\.a|timeout|protocol|ca|signals|insecure|x)=(http://|.|\n|@|:){0,12}){0,4}"
+            text in "(otlp|stdout|newrelic|prometheus|file)(,(account|path|key|endpoint|listen|username|password|bearer|sigv4|aws_access_key|aws_secret_key|header\\.a|timeout|protocol|ca|signals|insecure|x)=(http://|.|\n|@|:){0,12}){0,4}"
         ) {
             if let Err(error) = Outside::default().sink(&text) {
                 prop_assert_eq!(error.to_string().lines().count(), 1);

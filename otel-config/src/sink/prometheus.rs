@@ -7,15 +7,21 @@
 //! | `native_histograms` | `true`: histograms go out as native ones, which 2.0 has | `false` |
 //! | `username`, `password` | basic authentication | none |
 //! | `bearer` | a token for `Authorization: Bearer` | none |
+//! | `sigv4` | a region of AWS, for which requests are signed | none |
+//! | `aws_access_key`, `aws_secret_key` | what they are signed with | `AWS_ACCESS_KEY_ID` and the like |
 //! | `header.NAME` | sent with every request | none |
 //! | `timeout` | of one request: milliseconds, or a number with a unit; 0 waits for ever | 10 s |
 //! | `ca`, `cert`, `key` | PEM files | the system's certificates |
 //! | `listen` | serves `/metrics` there, instead of sending | |
 //! | `resource_labels` | Resource attributes that are labels of every series, joined by `+`; `none` | [`DEFAULT_RESOURCE_LABELS`] |
 
+mod credentials;
+
 use std::{fmt, net::SocketAddr, time::Duration};
 
 use url::Url;
+
+pub use self::credentials::{Credentials, SigV4};
 
 use super::{
     delivery,
@@ -23,7 +29,7 @@ use super::{
     otlp::DEFAULT_TIMEOUT,
     tls::{self, Identity},
 };
-use crate::{Problem, Secret, Sources, Spec, decode::choose, intervals::parse_duration, spec::Key};
+use crate::{Problem, Sources, Spec, decode::choose, intervals::parse_duration, spec::Key};
 
 pub(super) const KEYS: &[Key] = &[
     Key::plain("endpoint"),
@@ -32,6 +38,9 @@ pub(super) const KEYS: &[Key] = &[
     Key::plain("username"),
     Key::secret("password"),
     Key::secret("bearer"),
+    Key::plain("sigv4"),
+    Key::plain("aws_access_key"),
+    Key::secret("aws_secret_key"),
     Key::secret("header.NAME"),
     Key::plain("timeout"),
     Key::plain("ca"),
@@ -103,20 +112,6 @@ pub enum RemoteWriteVersion {
     V2,
 }
 
-/// Who convis is at a server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Credentials {
-    /// `Authorization: Basic`
-    Basic {
-        /// Without a colon.
-        username: String,
-        /// Any text.
-        password: Secret,
-    },
-    /// `Authorization: Bearer`; printable ASCII.
-    Bearer(Secret),
-}
-
 impl PrometheusConfig {
     pub(super) fn from_spec(spec: &Spec, sources: &Sources<'_>) -> Result<Self, Problem> {
         spec.check_keys(&[KEYS, delivery::KEYS])?;
@@ -139,14 +134,14 @@ impl PrometheusConfig {
 impl RemoteWrite {
     fn read(spec: &Spec, sources: &Sources<'_>) -> Result<Self, Problem> {
         let endpoint = endpoint(spec)?;
-        let credentials = credentials(spec)?;
+        let credentials = credentials::read(spec, sources)?;
         let (ca, identity) = tls::from_keys(spec, sources)?;
         if endpoint.scheme() == "http" && (ca.is_some() || identity.is_some()) {
             (sources.warn)("certificates are not used: the endpoint is http, without TLS".to_owned());
         }
         let version = version(spec)?;
         Ok(Self {
-            headers: headers::from_keys(spec, |header| check_header(header, credentials.is_some()))?,
+            headers: headers::from_keys(spec, |header| check_header(header, credentials.as_ref()))?,
             version,
             native_histograms: native_histograms(spec, version)?,
             timeout: timeout(spec)?,
@@ -194,45 +189,18 @@ fn endpoint(spec: &Spec) -> Result<Url, Problem> {
     Ok(url)
 }
 
-fn credentials(spec: &Spec) -> Result<Option<Credentials>, Problem> {
-    let lonely = |key, other: &str| {
-        Err(Problem::setting(key, format!("user and password need each other; set `{other}` too")))
-    };
-    match (spec.get("username"), spec.get("password"), spec.get("bearer")) {
-        (None, None, None) => Ok(None),
-        (None, None, Some(token)) if is_token(token) => {
-            Ok(Some(Credentials::Bearer(Secret::new(token.to_owned()))))
-        }
-        (None, None, Some(_)) => {
-            Err(Problem::setting("bearer", "invalid token; valid: printable ASCII characters without blanks"))
-        }
-        (Some(_) | None, Some(_) | None, Some(_)) => {
-            Err(Problem::setting("bearer", "there are `username` or `password` too; set one way only"))
-        }
-        (Some(_), None, None) => lonely("username", "password"),
-        (None, Some(_), None) => lonely("password", "username"),
-        (Some(username), Some(_), None) if username.contains(':') || username.is_empty() => {
-            Err(Problem::setting("username", "valid: a name without a colon"))
-        }
-        (Some(username), Some(password), None) => Ok(Some(Credentials::Basic {
-            username: username.to_owned(),
-            password: Secret::new(password.to_owned()),
-        })),
-    }
-}
-
-fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
 /// What belongs to the protocol cannot be given, and credentials not twice.
-fn check_header(header: &Header, has_credentials: bool) -> Result<(), String> {
-    match header.name.as_str() {
-        "x-prometheus-remote-write-version" => {
+fn check_header(header: &Header, credentials: Option<&Credentials>) -> Result<(), String> {
+    match (header.name.as_str(), credentials) {
+        ("x-prometheus-remote-write-version", _) => {
             Err(format!("header `{}` is set by convis itself; use the key `version`", header.name))
         }
-        "authorization" if has_credentials => {
+        ("authorization", Some(_)) => {
             Err("there are credentials in other keys too; set one way only".to_owned())
+        }
+        // AWS refuses a request where one of these is not signed.
+        (name, Some(Credentials::SigV4(_))) if name.starts_with("x-amz-") => {
+            Err("headers `x-amz-` belong to the signature and cannot be given with `sigv4`".to_owned())
         }
         _ => Ok(()),
     }

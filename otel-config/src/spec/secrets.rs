@@ -71,6 +71,12 @@ mod tests {
             ("otlp,key=/etc/key.pem,header.api-key=abc", "otlp,key=/etc/key.pem,header.api-key=***"),
             ("otlp,header.a=bc,endpoint=http://h", "otlp,header.a=**,endpoint=http://h"),
             ("unknown,user=e,password=abc,bearer=d", "unknown,user=e,password=***,bearer=*"),
+            (
+                "prometheus,sigv4=eu-central-1,aws_access_key=AKID,aws_secret_key=ab/c,timeout=1s",
+                "prometheus,sigv4=eu-central-1,aws_access_key=AKID,aws_secret_key=****,timeout=1s",
+            ),
+            ("prometheus,aws_secret_key=${env:KEY}", "prometheus,aws_secret_key=${env:KEY}"),
+            ("promtheus,aws_secret_key=abc", "promtheus,aws_secret_key=***"),
             ("otlp,header.a=bc,retry=false,events=opened,x", "otlp,header.a=**,retry=false,events=opened,x"),
             ("stdout,format=json", "stdout,format=json"),
             ("file,path=/x", "file,path=/x"),

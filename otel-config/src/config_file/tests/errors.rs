@@ -127,6 +127,38 @@ fn native_histograms_are_refused_where_there_are_none() {
     }
 }
 
+/// Scenario: signatures without a region, without credentials, with half of them, with what Prometheus has besides.
+/// Guarantees: one line that says so where it stands; none goes without signatures.
+#[test]
+fn signatures_that_cannot_be_are_refused() {
+    let no_region = "sigv4: no region; valid: that of the workspace, such as eu-central-1";
+    let table = [
+        ("", no_region),
+        ("{}", no_region),
+        ("{access_key: A, secret_key: '${env:TOKEN}'}", no_region),
+        (
+            "{region: r}",
+            "sigv4.region: no credentials: AWS_ACCESS_KEY_ID is not set; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or \
+             `sigv4.access_key` and `sigv4.secret_key`",
+        ),
+        (
+            "{region: r, access_key: A}",
+            "sigv4.access_key: an access key and its secret need each other; set `sigv4.secret_key` too",
+        ),
+        (
+            "{region: r, role_arn: x}",
+            "sigv4.role_arn: roles are not assumed; write an access key that may aps:RemoteWrite, or have aws-sigv4-proxy sign \
+             on the way",
+        ),
+    ];
+    for (sigv4, want) in table {
+        let text =
+            format!("exporters: {{prometheus_remote_write: {{endpoint: 'http://h', sigv4: {sigv4}}}}}");
+        let want = format!("convis.yaml:1: exporters.prometheus_remote_write.{want}");
+        assert_eq!(read(&text).unwrap_err(), [want], "{sigv4}");
+    }
+}
+
 /// Scenario: the shapes that `exporters:` must not have.
 /// Guarantees: one line each.
 #[test]
@@ -164,7 +196,7 @@ proptest! {
     #[test]
     fn no_error_has_a_secret(
         exporter in "otlp|otlp_http|prometheus_remote_write|newrelic",
-        secret in "headers: \\{api-key|headers: \\{authorization|headers: \\{host|password|key|bearer|headers",
+        secret in "headers: \\{api-key|sigv4: \\{secret_key|headers: \\{authorization|headers: \\{host|password|key|bearer|headers",
         colon in ": |:| |: \\[|: \\{",
         quote in "|'",
         rest in "|\\}|\\]|, x: 1|: ",

@@ -57,6 +57,10 @@ fn an_entry_is_what_sink_says() {
              multiplier: 2, randomization_factor: 0.5}}",
             "otlp,retry=false,retry_initial=1500ms,retry_max=1m,retry_elapsed=0,protocol=grpc",
         ),
+        (
+            "prometheus_remote_write: {endpoint: 'http://h', sigv4: {region: eu-west-1, access_key: A, secret_key: '${env:TOKEN}'}}",
+            "prometheus,endpoint=http://h,sigv4=eu-west-1,aws_access_key=A,aws_secret_key=${env:TOKEN}",
+        ),
         ("stdout: {format: json, events: closed}", "stdout,format=json,events=closed"),
         ("stdout: ~", "stdout"),
     ];
@@ -87,6 +91,10 @@ fn secrets_in_the_file_are_noticed() {
         ("exporters: {otlp: {headers: {api-key: '${env:TOKEN}'}}}", false),
         ("exporters: {otlp: {headers: {api-key: '${file:/key}'}}}", false),
         ("exporters: {otlp: {endpoint: 'http://h'}}", false),
+        (
+            "exporters: {prometheus_remote_write: {endpoint: 'http://h', sigv4: {region: r, access_key: A, secret_key: x}}}",
+            true,
+        ),
     ] {
         assert_eq!(read(text).unwrap().has_secret, want, "{text}");
     }

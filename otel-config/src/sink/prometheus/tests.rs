@@ -1,5 +1,5 @@
 use super::*;
-use crate::{SinkKind, testing::Outside};
+use crate::{Secret, SinkKind, testing::Outside};
 
 const URL: &str = "http://h:9090/api/v1/write";
 
