@@ -65,3 +65,7 @@ bench:
     cargo bench -p convis --bench track
     cargo bench -p convis --bench replay
     CONVIS_BIN="$PWD/target/release/convis" CARGO_TARGET_DIR=target scripts/as-root cargo bench -p convis-integration --bench overhead
+
+# Instructions for each event against the committed baseline, by valgrind; `just bench-instructions --write` keeps new ones
+bench-instructions *ARGS:
+    scripts/callgrind {{ ARGS }}
