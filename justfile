@@ -71,3 +71,7 @@ ebpf-verify:
 bench *ARGS:
     -scripts/install bench
     scripts/bench "$@"
+
+# Instructions for each event against the committed baseline, by valgrind; `just bench-instructions --write` keeps new ones
+bench-instructions *ARGS:
+    scripts/callgrind {{ ARGS }}

@@ -261,8 +261,11 @@ pub(super) fn frame(payload: &[u8]) -> Vec<u8> {
 /// A recording with these payloads.
 pub fn file<'a>(header: &Header, payloads: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
     let header = postcard::to_extend(header, Vec::new()).unwrap_or_default();
-    let begin = [&start()[..], &frame(&header)].concat();
-    payloads.into_iter().map(frame).fold(begin, |file, frame| [file, frame].concat())
+    let mut file = [&start()[..], &frame(&header)].concat();
+    for payload in payloads {
+        file.extend(frame(payload));
+    }
+    file
 }
 
 /// Counters as words.
