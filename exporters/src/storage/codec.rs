@@ -1,7 +1,7 @@
 //! Events as bytes that outlive the process.
 //!
 //! A record is a version, a checksum (CRC-32) of what follows, and the events in the `postcard` format, with each Resource
-//! and each peer written once. The layout is that of the model: a change of it is a new [`VERSION`], which a golden file
+//! and each peer written once. The layout is that of the model: a change of it is a new `VERSION`, which a golden file
 //! insists on. What is of another version, or damaged, is [`Unreadable`], never a panic.
 
 use std::sync::Arc;

@@ -11,7 +11,8 @@ use crate::namespace::Namespace;
 use crate::process::{Ask, Process, exists};
 
 const START_PATIENCE: Duration = Duration::from_secs(15);
-const STOP_PATIENCE: Duration = Duration::from_secs(15);
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
+const STOP_ASKS: usize = 3;
 /// After its programs are loaded a tool attaches them.
 const ATTACHED: Duration = Duration::from_millis(700);
 /// What bpftrace prints for each end that closes: what tcplife does without its figures.
@@ -106,8 +107,13 @@ impl Running<'_> {
 
     /// Ends it as Ctrl-C does; the part that it told of so many connections to a server's port.
     pub(super) fn told(mut self, port: u16, connections: usize) -> f64 {
-        self.process.ask(Ask::Interrupt);
-        self.process.wait(STOP_PATIENCE);
+        for _ in 0..STOP_ASKS {
+            self.process.ask(Ask::Interrupt);
+            // bpftrace now and then misses the first one. What does not end is killed when this is dropped.
+            if poll(STOP_PATIENCE, || self.process.ended()).is_some() {
+                break;
+            }
+        }
         let port = port.to_string();
         let output = self.process.stdout();
         let told = output.lines().filter(|line| match self.peer {
