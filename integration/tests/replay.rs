@@ -130,7 +130,7 @@ fn a_replay_tells_the_same() {
     let others: Vec<_> =
         stopped.stdout.lines().filter(|line| !Event::from_line(line).is_at(held.server.port())).collect();
     assert!(others.len() < stopped.stdout.lines().count());
-    same_lines(&text, &others.iter().map(|line| format!("{line}\n")).collect::<String>());
+    same_lines(&text, &(others.join("\n") + "\n"));
 
     let again = convis_integration::clock::now();
     let (text, _) = stand.replay(&recording, &["--events", events, "--replay-speed", "1x"]);
