@@ -32,7 +32,7 @@ pub struct Container {
     pub runtime: &'static str,
     /// Name and namespace of the service that it is; `None` where its runtime tells nothing.
     pub service: Option<(String, Option<String>)>,
-    /// Attributes that say which it is, of [`KEYS`].
+    /// Attributes that say which it is, of `KEYS`.
     pub attributes: BTreeMap<&'static str, String>,
 }
 
