@@ -21,10 +21,12 @@ const BUILD_PATIENCE: Duration = Duration::from_mins(30);
 const UNREMARKED: Duration = Duration::from_secs(5);
 const GO_IS_LACKING: i32 = 3;
 
-/// A running Collector with the pipeline `file.yaml`.
+/// A Collector with the pipeline `file.yaml`, which may be down for a while.
 pub struct Collector {
-    running: Running,
+    running: Option<Running>,
     folder: TempDir,
+    /// Each run writes a file of its own.
+    runs: usize,
     /// OTLP over gRPC, on 127.0.0.1.
     pub grpc: u16,
     /// OTLP over HTTP, on 127.0.0.1.
@@ -35,25 +37,47 @@ impl Collector {
     /// Starts it; an error names what the machine lacks.
     pub fn start() -> Result<Self, String> {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let (grpc, http) = (free_port(), free_port());
+        let mut collector = Self { running: None, folder, runs: 0, grpc: free_port(), http: free_port() };
+        collector.begin()?;
+        Ok(collector)
+    }
+
+    /// Starts it again, on the same ports as ever.
+    pub fn begin(&mut self) -> Result<(), String> {
         let variables = [
-            ("OTLP_GRPC_PORT", grpc.to_string()),
-            ("OTLP_HTTP_PORT", http.to_string()),
-            ("OUTPUT_FILE", folder.path().join("otlp.jsonl").display().to_string()),
+            ("OTLP_GRPC_PORT", self.grpc.to_string()),
+            ("OTLP_HTTP_PORT", self.http.to_string()),
+            ("OUTPUT_FILE", self.file(self.runs).display().to_string()),
         ];
-        let running = Running::start(&pipeline("file.yaml"), &variables, &[grpc, http])?;
-        Ok(Self { running, folder, grpc, http })
+        self.running = Some(Running::start(&pipeline("file.yaml"), &variables, &[self.grpc, self.http])?);
+        self.runs += 1;
+        Ok(())
+    }
+
+    /// Stops it, so that all is written.
+    pub fn end(&mut self) {
+        self.running.take().expect("it runs").stop();
+    }
+
+    fn file(&self, run: usize) -> PathBuf {
+        self.folder.path().join(format!("otlp-{run}.jsonl"))
     }
 
     /// What it has received so far.
     pub fn received(&self) -> Received {
-        Received::read(&self.folder.path().join("otlp.jsonl"))
+        let mut all = Received { logs: Vec::new(), points: Vec::new() };
+        for run in 0..self.runs {
+            let Received { logs, points } = Received::read(&self.file(run));
+            all.logs.extend(logs);
+            all.points.extend(points);
+        }
+        all
     }
 
     /// Stops it, so that all is written, and gives what it received.
-    pub fn finish(self) -> Received {
-        self.running.stop();
-        Received::read(&self.folder.path().join("otlp.jsonl"))
+    pub fn finish(mut self) -> Received {
+        self.end();
+        self.received()
     }
 }
 

@@ -23,7 +23,12 @@ const CONNECTIONS: usize = 20;
 const EVENTS: usize = 4 * CONNECTIONS;
 
 fn sink(oracle: &Oracle, directory: &Path, more: &str) -> String {
-    let endpoint = format!("http://127.0.0.1:{},protocol=grpc", oracle.ports().grpc);
+    sink_to(oracle.ports().grpc, directory, more)
+}
+
+/// To the receiver at this port.
+fn sink_to(port: u16, directory: &Path, more: &str) -> String {
+    let endpoint = format!("http://127.0.0.1:{port},protocol=grpc");
     let storage = directory.display();
     format!(
         "otlp,endpoint={endpoint},signals=logs,storage={storage},retry_initial=100ms,retry_max=500ms{more}"

@@ -1,4 +1,4 @@
-//! A whole minute without a receiver.
+//! A whole minute without the Collector.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -8,14 +8,15 @@ use std::time::{Duration, Instant};
 
 use convis_integration::actors::Scene;
 use convis_integration::clock::{now, wait_for};
+use convis_integration::collector::Collector;
+use convis_integration::convis::Convis;
 use convis_integration::enough::Enough;
 use convis_integration::event::{CLOSED, OPENED};
 use convis_integration::need::root;
-use convis_integration::oracle::Oracle;
 use convis_integration::traffic::Exchange;
 use convis_integration::{need, turns};
 
-use crate::{figure, start, stopped};
+use crate::{figure, sink_to, stopped};
 
 const OUTAGE: Duration = Duration::from_mins(1);
 /// Far beyond what an event takes from the kernel to the disk.
@@ -51,9 +52,9 @@ fn load(enough: &AtomicBool) -> Vec<Played> {
 }
 
 /// How often each event of each end was taken.
-fn taken(oracle: &Oracle) -> BTreeMap<(End, String), usize> {
+fn taken(collector: &Collector) -> BTreeMap<(End, String), usize> {
     let mut times = BTreeMap::new();
-    for event in oracle.logs_taken().into_iter().map(|log| log.event) {
+    for event in collector.received().logs.into_iter().map(|log| log.event) {
         if let Some(pid) = event.pid() {
             *times.entry(((pid, event.local(), event.peer()), event.name.clone())).or_default() += 1;
         }
@@ -61,33 +62,34 @@ fn taken(oracle: &Oracle) -> BTreeMap<(End, String), usize> {
     times
 }
 
-/// Scenario: connections come and go all the time; the receiver vanishes for a minute; in its middle convis is killed and
+/// Scenario: connections come and go all the time; a real Collector is down for a minute; in its middle convis is killed and
 /// started again.
 /// Guarantees: every event of every connection arrives, but of those that came and went around the kill, which nobody may
-/// have seen; each exactly once, but what was on its way when the receiver vanished, at most twice; nothing is dropped and
+/// have seen; each exactly once, but what was on its way when the Collector went, at most twice; nothing is dropped and
 /// nothing stays stored.
 #[test]
-fn a_minute_without_a_receiver_and_a_kill_in_it_cost_nothing() {
+fn a_minute_without_the_collector_and_a_kill_in_it_cost_nothing() {
     need!(root());
     let _turn = turns::together();
-    let mut oracle = need!(Oracle::start("none"));
+    let mut collector = need!(Collector::start());
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let convis = start(&oracle, folder.path(), "");
+    let start = |port| Convis::start(&["--sink", &sink_to(port, folder.path(), "")]);
+    let convis = start(collector.grpc);
     let enough = AtomicBool::new(false);
     let (played, convis, [gone, killed, again, back]) = thread::scope(|scope| {
         let load = scope.spawn(|| load(&enough));
         let under_load = Enough(&enough);
-        wait_for("a first request", PATIENCE, || (!oracle.logs_taken().is_empty()).then_some(()));
-        oracle.vanish();
+        wait_for("a first request", PATIENCE, || (!collector.received().logs.is_empty()).then_some(()));
+        collector.end();
         let gone = now();
         sleep(OUTAGE / 2);
         let killed = now();
         // Dropped, it is killed.
         drop(convis);
-        let convis = start(&oracle, folder.path(), "");
+        let convis = start(collector.grpc);
         let again = now();
         sleep(OUTAGE.saturating_sub(gone.elapsed()));
-        oracle.begin("none");
+        collector.begin().expect("it started before");
         let back = now();
         sleep(TO_DISK);
         drop(under_load);
@@ -95,13 +97,13 @@ fn a_minute_without_a_receiver_and_a_kill_in_it_cost_nothing() {
     });
     let last = played.last().expect("some load").ends[0];
     wait_for("the last event", PATIENCE, || {
-        (taken(&oracle).contains_key(&(last, CLOSED.to_owned()))
+        (taken(&collector).contains_key(&(last, CLOSED.to_owned()))
             && figure(&convis, "convis_sink_records_queued") == 0
             && figure(&convis, "convis_sink_records_stored") == 0)
             .then_some(())
     });
 
-    let taken = taken(&oracle);
+    let taken = taken(&collector);
     let mut certain = 0;
     for scene in &played {
         let is_certain = scene.ended + TO_DISK < killed || scene.begun > again;
