@@ -7,7 +7,7 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use convis::cli::{self, Asked, Run};
+use convis::cli::Run;
 use convis::recording::Player;
 use convis::run::{Outcome, Rehearsal};
 use convis_exporters::doors::{self, RemoteWrite};
@@ -18,6 +18,8 @@ use convis_exporters::{Batch as _, Slice};
 #[path = "scenes/busy.rs"]
 mod busy;
 mod scenes;
+
+use busy::{options, replay};
 
 /// Connections of the recording.
 const CONNECTIONS: u64 = 4000;
@@ -64,21 +66,6 @@ fn each<T>(batches: &[[Slice<EventBatch>; 1]], encode: impl Fn(&[Slice<EventBatc
     for slices in batches {
         drop(black_box(encode(black_box(slices))));
     }
-}
-
-fn options() -> Run {
-    let Ok(Asked::Run(options)) = cli::parse(["convis".into()]) else { panic!("no options") };
-    *options
-}
-
-/// Goes through the recording; how many events there were.
-fn replay(recording: &Arc<[u8]>, options: &Run) -> usize {
-    let mut rehearsal = Rehearsal::new(Player::of_bytes(Arc::clone(recording)).unwrap(), options).unwrap();
-    let mut events = 0;
-    while let Some(outcome) = rehearsal.step().unwrap() {
-        events += black_box(outcome).events.len();
-    }
-    events
 }
 
 /// What comes of the recording.

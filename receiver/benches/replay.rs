@@ -5,34 +5,19 @@
 
 use std::sync::Arc;
 
-use convis::cli::{self, Asked, Run};
 use convis::recording::Player;
-use convis::run::Rehearsal;
 use divan::counter::ItemsCount;
 
 #[path = "scenes/busy.rs"]
 mod busy;
 mod scenes;
 
+use busy::{options, replay};
+
 const CONNECTIONS: u64 = 20_000;
 
 fn main() {
     divan::main();
-}
-
-fn options() -> Run {
-    let Ok(Asked::Run(options)) = cli::parse(["convis".into()]) else { panic!("no options") };
-    *options
-}
-
-/// Goes through the recording; how many events there were.
-fn replay(recording: &Arc<[u8]>, options: &Run) -> usize {
-    let mut rehearsal = Rehearsal::new(Player::of_bytes(Arc::clone(recording)).unwrap(), options).unwrap();
-    let mut events = 0;
-    while let Some(outcome) = rehearsal.step().unwrap() {
-        events += divan::black_box(outcome).events.len();
-    }
-    events
 }
 
 #[divan::bench(sample_count = 20)]

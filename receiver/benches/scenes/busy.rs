@@ -1,9 +1,14 @@
 //! A busy host: services that talk to each other, to other hosts, and short-lived processes that connect once.
 
 use std::cell::Cell;
+use std::hint::black_box;
+use std::sync::Arc;
 
+use convis::cli::{self, Asked, Run};
 use convis::identity::Seen;
 use convis::outside::Question;
+use convis::recording::Player;
+use convis::run::Rehearsal;
 use convis_ebpf::wire::{AF_INET, Conn, Owner, Totals, flag, kind, role};
 
 use crate::scenes::{Scene, answer, exec, exit, fork, v4, with_conn, with_totals};
@@ -145,4 +150,20 @@ fn totals() -> Totals {
         shutdown: 0,
         reserved: [0; 2],
     }
+}
+
+/// What no option changes.
+pub(crate) fn options() -> Run {
+    let Ok(Asked::Run(options)) = cli::parse(["convis".into()]) else { panic!("no options") };
+    *options
+}
+
+/// Goes through the recording; how many events there were.
+pub(crate) fn replay(recording: &Arc<[u8]>, options: &Run) -> usize {
+    let mut rehearsal = Rehearsal::new(Player::of_bytes(Arc::clone(recording)).unwrap(), options).unwrap();
+    let mut events = 0;
+    while let Some(outcome) = rehearsal.step().unwrap() {
+        events += black_box(outcome).events.len();
+    }
+    events
 }
