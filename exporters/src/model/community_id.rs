@@ -2,16 +2,29 @@
 //!
 //! Source: the Community ID specification, version 1, seed 0.
 
+use std::cell::RefCell;
+use std::hash::BuildHasher as _;
 use std::net::{IpAddr, SocketAddr};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rustc_hash::FxBuildHasher;
 use sha1::{Digest as _, Sha1};
 
 const PROTOCOL_TCP: u8 = 6;
 const PREFIX: &[u8; 2] = b"1:";
 /// A SHA-1 digest of 20 bytes is 28 characters of base64.
 const LENGTH: usize = PREFIX.len() + 28;
+
+/// Flows whose ids are at hand: the events of a short connection, of both ends, are told within so many others.
+const MEMO: usize = 512;
+
+/// Two ends in the order in which they are hashed.
+type Flow = (SocketAddr, SocketAddr);
+
+thread_local! {
+    static RECENT: RefCell<Vec<Option<(Flow, CommunityId)>>> = const { RefCell::new(Vec::new()) };
+}
 
 /// The id's text, without an allocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,8 +41,20 @@ impl CommunityId {
 ///
 /// Ends of different address families, which no connection has, are hashed as they are.
 pub fn v1_tcp(left: SocketAddr, right: SocketAddr) -> CommunityId {
-    let (first, second) =
+    let flow =
         if (left.ip(), left.port()) <= (right.ip(), right.port()) { (left, right) } else { (right, left) };
+    RECENT.with_borrow_mut(|recent| {
+        recent.resize(MEMO, None);
+        let place = FxBuildHasher.hash_one((flow.0.port(), flow.1.port())).to_le_bytes();
+        let place = usize::from(u16::from_le_bytes([place[0], place[1]])) % MEMO;
+        match recent[place] {
+            Some((known, id)) if known == flow => id,
+            _ => recent[place].insert((flow, of(flow))).1,
+        }
+    })
+}
+
+fn of((first, second): Flow) -> CommunityId {
     let mut hash = Sha1::new();
     hash.update([0, 0]);
     update_address(&mut hash, first.ip());
@@ -54,6 +79,22 @@ fn update_address(hash: &mut Sha1, address: IpAddr) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Scenario: more flows than are remembered, each asked for several times, from both ends.
+    /// Guarantees: each has its own id, the one that is computed anew.
+    #[test]
+    fn remembers_the_right_one() {
+        let end = |address: u8, port: u16| SocketAddr::from(([10, 0, 0, address], port));
+        for _ in 0..2 {
+            for port in 1..2000 {
+                for address in 1..3 {
+                    let (client, server) = (end(address, port), end(9, 443));
+                    assert_eq!(v1_tcp(client, server), of((client, server)));
+                    assert_eq!(v1_tcp(server, client), of((client, server)));
+                }
+            }
+        }
+    }
 
     /// Scenario: a published example of the specification, from both ends.
     /// Guarantees: the text other tools compute.

@@ -12,6 +12,7 @@ use super::community_id;
 use super::network::PeerNetwork;
 use super::peer::Peer;
 use super::resource::Resource;
+use super::text::Text;
 use super::value::Value;
 
 /// Which event of a connection's life this is.
@@ -406,33 +407,41 @@ impl Event {
 
     /// The one line that says this event to a person; the body of its log record.
     pub fn display_line(&self) -> impl fmt::Display + '_ {
+        fmt::from_fn(|f| self.write_line(f))
+    }
+
+    /// Writes [`Event::display_line`].
+    pub(crate) fn write_line(&self, out: &mut impl fmt::Write) -> fmt::Result {
         let connection = &self.connection;
-        let who = self.owner_name();
-        let arrow = match connection.role {
-            Some(Role::Client) => "->",
-            Some(Role::Server) => "<-",
-            None => "-",
-        };
-        fmt::from_fn(move |f| {
-            write!(f, "{who} {} {arrow} {} ", connection.local, connection.peer)?;
-            match &self.detail {
-                Detail::Opened { .. } => f.write_str("opened"),
-                Detail::Updated { totals, .. } => write!(
-                    f,
-                    "open, sent {} B received {} B so far",
-                    totals.bytes_sent, totals.bytes_received
-                ),
-                Detail::Closed { totals, reason, .. } => write!(
-                    f,
-                    "closed ({}) sent {} B received {} B",
-                    reason.as_str(),
-                    totals.bytes_sent,
-                    totals.bytes_received
-                ),
-                Detail::Failed { error, .. } => write!(f, "failed ({})", error.as_str()),
-            }?;
-            f.write_str(if connection.unexpected { ", unexpected" } else { "" })
-        })
+        out.write_str(self.owner_name())?;
+        out.write_str(" ")?;
+        out.write_str(Text::socket(connection.local).as_str())?;
+        out.write_str(match connection.role {
+            Some(Role::Client) => " -> ",
+            Some(Role::Server) => " <- ",
+            None => " - ",
+        })?;
+        out.write_str(Text::socket(connection.peer).as_str())?;
+        match &self.detail {
+            Detail::Opened { .. } => out.write_str(" opened")?,
+            Detail::Updated { totals, .. } => {
+                out.write_str(" open, ")?;
+                totals.write_bytes(out)?;
+                out.write_str(" so far")?;
+            }
+            Detail::Closed { totals, reason, .. } => {
+                out.write_str(" closed (")?;
+                out.write_str(reason.as_str())?;
+                out.write_str(") ")?;
+                totals.write_bytes(out)?;
+            }
+            Detail::Failed { error, .. } => {
+                out.write_str(" failed (")?;
+                out.write_str(error.as_str())?;
+                out.write_str(")")?;
+            }
+        }
+        out.write_str(if connection.unexpected { ", unexpected" } else { "" })
     }
 }
 
@@ -484,6 +493,16 @@ impl Detail {
 }
 
 impl Totals {
+    fn write_bytes(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        let mut digits = itoa::Buffer::new();
+        out.write_str("sent ")?;
+        out.write_str(digits.format(self.bytes_sent))?;
+        out.write_str(" B received ")?;
+        out.write_str(digits.format(self.bytes_received))?;
+        out.write_str(" B")
+    }
+
+    #[inline]
     fn visit(&self, visit: &mut impl FnMut(&'static str, Value<'_>)) {
         visit("convis.bytes.sent", count(self.bytes_sent));
         visit("convis.bytes.received", count(self.bytes_received));

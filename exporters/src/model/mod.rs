@@ -7,6 +7,7 @@ pub mod metric;
 pub mod network;
 pub mod peer;
 pub mod resource;
+pub(crate) mod text;
 pub mod value;
 
 pub use event::{

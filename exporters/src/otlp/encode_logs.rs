@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::wire::{ANY_STRING, Size, display, fixed64, key_value, message, string, varint};
+use super::wire::{ANY_STRING, Size, fixed64, key_value, message, string, varint, written};
 use crate::batch::{self, Slice};
 use crate::model::{Event, EventBatch, Resource, SCHEMA_URL, SCOPE_NAME, SCOPE_VERSION};
 
@@ -80,7 +80,7 @@ fn log_record(out: &mut Vec<u8>, event: &Event) {
     fixed64(out, RECORD_TIME, event.time_unix_nanos);
     varint(out, RECORD_SEVERITY_NUMBER, event.severity().into());
     message(out, RECORD_BODY, Size::Small, |out| {
-        display(out, ANY_STRING, event.display_line());
+        written(out, ANY_STRING, |out| event.write_line(out));
     });
     event.visit(|key, value| key_value(out, RECORD_ATTRIBUTES, key, value));
     fixed64(out, RECORD_OBSERVED_TIME, event.observed_unix_nanos);

@@ -6,8 +6,8 @@
 use std::fmt::Display;
 use std::io::Write as _;
 
-use super::wire::{hex, ip};
 use crate::model::Value;
+use crate::model::text::Text;
 
 /// An object being written.
 pub(super) struct Object<'a> {
@@ -99,8 +99,8 @@ impl Object<'_> {
     pub(super) fn any_value(&mut self, name: &str, value: Value<'_>) {
         self.object(name, |any| match value {
             Value::Str(text) => any.string("stringValue", text),
-            Value::Address(address) => any.quoted("stringValue", |out| ip(out, address)),
-            Value::Id(id) => any.quoted("stringValue", |out| hex(out, id)),
+            Value::Address(address) => any.quoted("stringValue", &Text::ip(address)),
+            Value::Id(id) => any.quoted("stringValue", &Text::hex(id)),
             Value::Bool(flag) => any.bool("boolValue", flag),
             Value::Int(number) => any.long("intValue", number),
             Value::Double(number) => any.double("doubleValue", number),
@@ -111,10 +111,10 @@ impl Object<'_> {
     }
 
     /// Text that needs no escaping.
-    fn quoted(&mut self, name: &str, text: impl FnOnce(&mut Vec<u8>)) {
+    fn quoted(&mut self, name: &str, text: &Text) {
         self.name(name);
         self.out.push(b'"');
-        text(self.out);
+        self.out.extend_from_slice(text.as_bytes());
         self.out.push(b'"');
     }
 }

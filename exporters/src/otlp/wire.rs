@@ -5,13 +5,12 @@
 //!
 //! Field numbers: `opentelemetry/proto/{common,resource,logs}/v1/*.proto`, 1.11.
 
-use std::fmt::Display;
-use std::io::Write as _;
-use std::net::IpAddr;
+use std::fmt;
 
-use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
+use prost::encoding::{encode_varint, encoded_len_varint};
 
 use crate::model::Value;
+use crate::model::text::Text;
 
 const KEY_VALUE_KEY: u32 = 1;
 const KEY_VALUE_VALUE: u32 = 2;
@@ -22,6 +21,14 @@ const ANY_INT: u32 = 3;
 const ANY_DOUBLE: u32 = 4;
 const ANY_ARRAY: u32 = 5;
 const ARRAY_VALUES: u32 = 1;
+
+/// How a field's value is written.
+#[derive(Clone, Copy)]
+enum WireType {
+    Varint = 0,
+    SixtyFourBit = 1,
+    LengthDelimited = 2,
+}
 
 /// How many bytes a message's length is expected to take; a wrong guess costs a move of the message.
 #[derive(Debug, Clone, Copy)]
@@ -34,9 +41,24 @@ pub(super) enum Size {
     Large = 3,
 }
 
+/// Writes the key of a field.
+#[inline]
+fn key(out: &mut Vec<u8>, field: u32, kind: WireType) {
+    number(out, u64::from(field) << 3 | kind as u64);
+}
+
+/// Writes a base 128 varint. Nearly all of an event's are lengths and keys of one byte.
+#[inline]
+fn number(out: &mut Vec<u8>, number: u64) {
+    match u8::try_from(number) {
+        Ok(byte @ ..0x80) => out.push(byte),
+        _ => encode_varint(number, out),
+    }
+}
+
 /// Writes a field whose content is written by `content`, with its length before it.
 pub(super) fn message(out: &mut Vec<u8>, field: u32, size: Size, content: impl FnOnce(&mut Vec<u8>)) {
-    encode_key(field, WireType::LengthDelimited, out);
+    key(out, field, WireType::LengthDelimited);
     let start = out.len();
     let guess = size as usize;
     out.resize(start + guess, 0);
@@ -53,94 +75,106 @@ pub(super) fn message(out: &mut Vec<u8>, field: u32, size: Size, content: impl F
 }
 
 /// Writes a string, also an empty one.
+#[inline]
 pub(super) fn string(out: &mut Vec<u8>, field: u32, text: &str) {
-    encode_key(field, WireType::LengthDelimited, out);
-    encode_varint(text.len() as u64, out);
-    out.extend_from_slice(text.as_bytes());
+    bytes(out, field, text.as_bytes());
+}
+
+#[inline]
+fn bytes(out: &mut Vec<u8>, field: u32, content: &[u8]) {
+    key(out, field, WireType::LengthDelimited);
+    number(out, content.len() as u64);
+    out.extend_from_slice(content);
 }
 
 /// Writes a string that is shorter than 128 bytes as a rule.
-pub(super) fn display(out: &mut Vec<u8>, field: u32, text: impl Display) {
+pub(super) fn written(out: &mut Vec<u8>, field: u32, write: impl FnOnce(&mut Utf8<'_>) -> fmt::Result) {
     // Writing to a vector cannot fail.
-    message(out, field, Size::Small, |out| _ = write!(out, "{text}"));
+    message(out, field, Size::Small, |out| _ = write(&mut Utf8(out)));
+}
+
+/// Takes text to the end of a buffer.
+pub(super) struct Utf8<'a>(&'a mut Vec<u8>);
+
+impl fmt::Write for Utf8<'_> {
+    #[inline]
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
 }
 
 /// Writes an integer unless it is zero.
-pub(super) fn varint(out: &mut Vec<u8>, field: u32, number: u64) {
-    if number != 0 {
-        encode_key(field, WireType::Varint, out);
-        encode_varint(number, out);
+pub(super) fn varint(out: &mut Vec<u8>, field: u32, value: u64) {
+    if value != 0 {
+        key(out, field, WireType::Varint);
+        number(out, value);
     }
 }
 
 /// Writes an integer of eight bytes unless it is zero.
-pub(super) fn fixed64(out: &mut Vec<u8>, field: u32, number: u64) {
-    if number != 0 {
-        encode_key(field, WireType::SixtyFourBit, out);
-        out.extend_from_slice(&number.to_le_bytes());
+pub(super) fn fixed64(out: &mut Vec<u8>, field: u32, value: u64) {
+    if value != 0 {
+        key(out, field, WireType::SixtyFourBit);
+        out.extend_from_slice(&value.to_le_bytes());
     }
 }
 
-/// Writes a `KeyValue`.
-pub(super) fn key_value(out: &mut Vec<u8>, field: u32, key: &str, value: Value<'_>) {
-    message(out, field, Size::Small, |out| {
-        string(out, KEY_VALUE_KEY, key);
-        message(out, KEY_VALUE_VALUE, Size::Small, |out| any_value(out, value));
-    });
-}
-
-/// Writes the content of an `AnyValue`, of which zero and empty values are as much a value as any other.
-pub(super) fn any_value(out: &mut Vec<u8>, value: Value<'_>) {
+/// Writes a `KeyValue`, of which zero and empty values are as much a value as any other.
+///
+/// Inlined: where name and kind of the value are known, little is left of it.
+#[expect(clippy::inline_always, reason = "see above")]
+#[inline(always)]
+pub(super) fn key_value(out: &mut Vec<u8>, field: u32, name: &str, value: Value<'_>) {
     match value {
-        Value::Str(text) => string(out, ANY_STRING, text),
-        Value::Address(address) => message(out, ANY_STRING, Size::Small, |out| ip(out, address)),
-        Value::Id(id) => message(out, ANY_STRING, Size::Small, |out| hex(out, id)),
-        Value::Bool(flag) => {
-            encode_key(ANY_BOOL, WireType::Varint, out);
-            encode_varint(flag.into(), out);
+        Value::Str(text) => text_value(out, field, name, text.as_bytes()),
+        Value::Address(address) => text_value(out, field, name, Text::ip(address).as_bytes()),
+        Value::Id(id) => text_value(out, field, name, Text::hex(id).as_bytes()),
+        Value::Bool(flag) => number_value(out, field, name, ANY_BOOL, flag.into()),
+        Value::Int(value) => number_value(out, field, name, ANY_INT, value.cast_unsigned()),
+        Value::Double(value) => {
+            open(out, field, name, 1 + size_of::<f64>());
+            key(out, ANY_DOUBLE, WireType::SixtyFourBit);
+            out.extend_from_slice(&value.to_le_bytes());
         }
-        Value::Int(number) => {
-            encode_key(ANY_INT, WireType::Varint, out);
-            encode_varint(number.cast_unsigned(), out);
-        }
-        Value::Double(number) => {
-            encode_key(ANY_DOUBLE, WireType::SixtyFourBit, out);
-            out.extend_from_slice(&number.to_le_bytes());
-        }
-        Value::List(items) => message(out, ANY_ARRAY, Size::Small, |out| {
-            for item in items {
-                message(out, ARRAY_VALUES, Size::Small, |out| string(out, ANY_STRING, item));
-            }
-        }),
+        Value::List(items) => list_value(out, field, name, items),
     }
 }
 
-/// Writes an address. IPv4 by hand: four of them are in each event, and the formatting machinery costs more than all else of an attribute.
-pub(super) fn ip(out: &mut Vec<u8>, address: IpAddr) {
-    let IpAddr::V4(v4) = address else {
-        // Writing to a vector cannot fail.
-        _ = write!(out, "{address}");
-        return;
-    };
-    for (index, octet) in v4.octets().into_iter().enumerate() {
-        if index > 0 {
-            out.push(b'.');
-        }
-        if octet >= 100 {
-            out.push(b'0' + octet / 100);
-        }
-        if octet >= 10 {
-            out.push(b'0' + octet / 10 % 10);
-        }
-        out.push(b'0' + octet % 10);
-    }
+/// Writes a `KeyValue` up to the content of its value, which takes so many bytes.
+#[inline]
+fn open(out: &mut Vec<u8>, field: u32, name: &str, content: usize) {
+    let value = 1 + encoded_len_varint(content as u64) + content;
+    let length = 1 + encoded_len_varint(name.len() as u64) + name.len() + value;
+    key(out, field, WireType::LengthDelimited);
+    number(out, length as u64);
+    string(out, KEY_VALUE_KEY, name);
+    key(out, KEY_VALUE_VALUE, WireType::LengthDelimited);
+    number(out, content as u64);
 }
 
-/// Writes 16 hexadecimal digits.
-pub(super) fn hex(out: &mut Vec<u8>, id: u64) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for byte in id.to_be_bytes() {
-        out.push(DIGITS[usize::from(byte >> 4)]);
-        out.push(DIGITS[usize::from(byte & 15)]);
-    }
+#[inline]
+fn text_value(out: &mut Vec<u8>, field: u32, name: &str, text: &[u8]) {
+    open(out, field, name, 1 + encoded_len_varint(text.len() as u64) + text.len());
+    bytes(out, ANY_STRING, text);
+}
+
+#[inline]
+fn number_value(out: &mut Vec<u8>, field: u32, name: &str, kind: u32, value: u64) {
+    open(out, field, name, 1 + encoded_len_varint(value));
+    key(out, kind, WireType::Varint);
+    number(out, value);
+}
+
+fn list_value(out: &mut Vec<u8>, field: u32, name: &str, items: &[String]) {
+    message(out, field, Size::Medium, |out| {
+        string(out, KEY_VALUE_KEY, name);
+        message(out, KEY_VALUE_VALUE, Size::Medium, |out| {
+            message(out, ANY_ARRAY, Size::Medium, |out| {
+                for item in items {
+                    message(out, ARRAY_VALUES, Size::Small, |out| string(out, ANY_STRING, item));
+                }
+            });
+        });
+    });
 }
