@@ -151,6 +151,7 @@ impl<B: Batch> Opening<'_, B> {
             notices: Notices::new(Arc::clone(&self.lane)),
             hold_until: Instant::now(),
             waits: None,
+            bytes_per_record: 0,
         };
         self.runners.spawn(self.lane, runner.run());
         Lane { entrance: Arc::new(self.entrance), stats: self.stats }

@@ -53,6 +53,8 @@ pub(crate) struct Runner<E: Exporter> {
     pub(crate) hold_until: Instant,
     /// Waits between attempts at a request that was put back.
     pub(crate) waits: Option<Backoff>,
+    /// What a record of the last request took, in bytes before compression; 0 before the first.
+    pub(crate) bytes_per_record: usize,
 }
 
 /// How one encoded request ended.
@@ -120,6 +122,13 @@ impl<E: Exporter> Runner<E> {
     async fn deliver(&mut self, mut claim: Claim<E::Batch>) -> Result<bool, SinkError> {
         let mut parts = vec![claim.slices()];
         while let Some(part) = parts.pop() {
+            // Encoding what must be cut afterwards costs as much as sending it.
+            if batch::records(&part).saturating_mul(self.bytes_per_record) > self.pace.max_bytes
+                && let Some([left, right]) = batch::halve(&part)
+            {
+                parts.extend([right, left]);
+                continue;
+            }
             let error = match self.send_part(&part, &mut claim).await? {
                 End::Done | End::Stale => continue,
                 End::Kept => {
@@ -134,8 +143,7 @@ impl<E: Exporter> Runner<E> {
                 End::TooLarge(error) => error,
             };
             if let Some([left, right]) = batch::halve(&part) {
-                parts.push(right);
-                parts.push(left);
+                parts.extend([right, left]);
             } else {
                 self.notices.failed(&error, "dropped a record that is too large");
                 let records = claim.weight(&part);
@@ -164,6 +172,7 @@ impl<E: Exporter> Runner<E> {
         let mut attempts = Attempts { backoff, first: None };
         let (end, expired) = loop {
             let payload = self.exporter.encode(part);
+            self.bytes_per_record = payload.uncompressed / batch::records(part).max(1);
             if payload.uncompressed > self.pace.max_bytes {
                 return Ok(End::TooLarge(oversized(&payload, self.pace.max_bytes)));
             }

@@ -27,6 +27,9 @@ const RECORD_EVENT_NAME: u32 = 12;
 
 /// About the size of a closed event, in bytes.
 const BYTES_PER_EVENT: usize = 1100;
+/// Events said of a Resource before it is said again: with more, their length would not be the size that is guessed, and all
+/// of them be moved.
+const EVENTS_PER_RESOURCE: usize = 1024;
 
 /// One `ExportLogsServiceRequest` with all events, grouped by Resource in the order of their first event.
 ///
@@ -35,9 +38,11 @@ const BYTES_PER_EVENT: usize = 1100;
 pub fn encode_logs(slices: &[Slice<EventBatch>]) -> Vec<u8> {
     let mut out = Vec::with_capacity(batch::records(slices) * BYTES_PER_EVENT);
     for (resource, events) in group(slices) {
-        message(&mut out, REQUEST_RESOURCE_LOGS, Size::Large, |out| {
-            resource_logs(out, resource, &events);
-        });
+        for events in events.chunks(EVENTS_PER_RESOURCE) {
+            message(&mut out, REQUEST_RESOURCE_LOGS, Size::Large, |out| {
+                resource_logs(out, resource, events);
+            });
+        }
     }
     out
 }

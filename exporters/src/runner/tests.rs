@@ -35,6 +35,7 @@ struct Script {
     steps: Arc<Mutex<VecDeque<Step>>>,
     attempts: Arc<Mutex<Vec<(Duration, usize)>>>,
     settled: Arc<Mutex<Vec<bool>>>,
+    encoded: Arc<Mutex<usize>>,
     begin: Option<Instant>,
 }
 
@@ -43,6 +44,7 @@ impl Exporter for Script {
 
     fn encode(&mut self, slices: &[Slice<EventBatch>]) -> Payload {
         let size = batch::records(slices) * 10;
+        *self.encoded.lock().unwrap() += size / 10;
         Payload { body: Bytes::from(vec![0; size]), uncompressed: size }
     }
 
@@ -107,6 +109,7 @@ fn lane(pace: Pace, steps: Vec<Step>) -> Lane {
         notices: Notices::new("test".into()),
         hold_until: Instant::now(),
         waits: None,
+        bytes_per_record: 0,
     };
     let task = tokio::spawn(runner.run());
     Lane { script, entrance, stats, stop, task }
@@ -272,6 +275,21 @@ async fn requests_that_are_too_large_are_halved() {
     let sizes: Vec<_> = second.attempts().iter().map(|(_, records)| *records).collect();
     assert_eq!(sizes, [4, 2, 2, 1, 1]);
     assert_eq!((snapshot.sent, snapshot.dropped_for(DropReason::TooLarge)), (3, 1));
+}
+
+/// Scenario: batches that are too large for a request come one after the other.
+/// Guarantees: all but the first are cut before they are encoded.
+#[tokio::test(start_paused = true)]
+async fn what_is_too_large_is_not_encoded_whole() {
+    let mut lane = lane(Pace { max_records: 1, max_bytes: 400, ..PACE }, Vec::new());
+    for _ in 0..3 {
+        lane.offer(100);
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(lane.stop(5).await.sent, 300);
+    assert_eq!(lane.attempts().len(), 12);
+    // The first one whole, to learn its size; of all of them the parts that were sent.
+    assert_eq!(*lane.script.encoded.lock().unwrap(), 100 + 300);
 }
 
 /// Scenario: a stop during the wait before a retry.

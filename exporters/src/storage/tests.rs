@@ -151,6 +151,7 @@ impl Process {
             notices: Notices::new(name),
             hold_until: Instant::now(),
             waits: None,
+            bytes_per_record: 0,
         };
         let keeper = tokio::spawn(async {
             if let Some(keeper) = keeper {

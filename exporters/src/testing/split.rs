@@ -81,6 +81,7 @@ pub(crate) fn bodies<E: Exporter>(
             notices: Notices::new("test".into()),
             hold_until: Instant::now(),
             waits: None,
+            bytes_per_record: 0,
         };
         runner.run().await.unwrap();
         stats.snapshot()
