@@ -12,7 +12,7 @@ use crate::notice::Notices;
 use crate::outcome::Exporter;
 use crate::queue::series::series;
 use crate::queue::{self, Arrivals, Entrance, Exit};
-use crate::runner::{Pace, Runner, Stop};
+use crate::runner::{BYTES_PER_RECORD, Pace, Runner, Stop};
 use crate::settings::Settings;
 use crate::sink::{Lane, Runners, Signal, Sink};
 use crate::storage::{self, Place};
@@ -151,7 +151,7 @@ impl<B: Batch> Opening<'_, B> {
             notices: Notices::new(Arc::clone(&self.lane)),
             hold_until: Instant::now(),
             waits: None,
-            bytes_per_record: 0,
+            bytes_per_record: BYTES_PER_RECORD,
         };
         self.runners.spawn(self.lane, runner.run());
         Lane { entrance: Arc::new(self.entrance), stats: self.stats }

@@ -37,6 +37,9 @@ pub(crate) struct Pace {
 /// Below this size a receiver that finds requests too large is not believed to mean all of them, in bytes.
 const SMALLEST_LIMIT: usize = 64 * 1024;
 
+/// What a record is taken for before the first request has shown what it takes, in bytes: more than most.
+pub(crate) const BYTES_PER_RECORD: usize = 1000;
+
 /// When a lane must be done, once it is told to stop.
 pub(crate) type Stop = watch::Receiver<Option<Instant>>;
 
@@ -53,7 +56,7 @@ pub(crate) struct Runner<E: Exporter> {
     pub(crate) hold_until: Instant,
     /// Waits between attempts at a request that was put back.
     pub(crate) waits: Option<Backoff>,
-    /// What a record of the last request took, in bytes before compression; 0 before the first.
+    /// What a record of the last request took, in bytes before compression.
     pub(crate) bytes_per_record: usize,
 }
 
