@@ -162,24 +162,24 @@ impl Process {
         self.pid == owner.tgid && self.start_ticks == owner.start_ns / TICK_NS
     }
 
-    /// How events name it, as a process of this user in this workload.
-    pub fn identity(&self, uid: u32, workload: &Rc<Workload>, describer: &Describer) -> Identity {
-        let mut last = self.described.borrow_mut();
-        if let Some(known) = &*last
-            && known.uid == uid
-            && known.version == workload.version()
-            && Rc::ptr_eq(&known.workload, workload)
-        {
-            return known.identity.clone();
+    /// How events name it, as a process of this user in this workload: what `of` takes of that.
+    pub fn identity<T>(
+        &self,
+        uid: u32,
+        workload: &Rc<Workload>,
+        describer: &Describer,
+        of: impl FnOnce(&Identity) -> T,
+    ) -> T {
+        let is_right = |known: &Described| {
+            known.uid == uid && known.version == workload.version() && Rc::ptr_eq(&known.workload, workload)
+        };
+        if let Some(known) = self.described.borrow().as_ref().filter(|known| is_right(known)) {
+            return of(&known.identity);
         }
         let identity = Identity::of(self.describe(uid, workload, describer));
-        *last = Some(Described {
-            uid,
-            workload: Rc::clone(workload),
-            version: workload.version(),
-            identity: identity.clone(),
-        });
-        identity
+        let workload = Rc::clone(workload);
+        let known = Described { uid, version: workload.version(), workload, identity };
+        of(&self.described.borrow_mut().insert(known).identity)
     }
 
     fn describe(&self, uid: u32, workload: &Workload, describer: &Describer) -> Resource {

@@ -1,6 +1,7 @@
 //! The series of one Resource.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -42,15 +43,63 @@ pub struct Dimensions {
     pub peer: Option<Rc<PeerService>>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Key {
-    Series(Instrument, Option<Dimensions>, Extra),
-    Overflow(Instrument),
+/// Dimensions, and where the one group that counts by this facet has their series: found once, not for each amount.
+#[derive(Debug)]
+pub struct Facet {
+    of: Option<Dimensions>,
+    row: Cell<Option<RowId>>,
+}
+
+impl Facet {
+    /// Of instruments that nothing but their own dimension splits.
+    pub const fn undivided() -> Self {
+        Self { of: None, row: Cell::new(Some(RowId::UNDIVIDED)) }
+    }
+
+    /// From now on another group counts by it.
+    pub fn leave(&mut self) {
+        if self.of.is_some() {
+            self.row.set(None);
+        }
+    }
+}
+
+impl From<Dimensions> for Facet {
+    fn from(of: Dimensions) -> Self {
+        Self { of: Some(of), row: Cell::new(None) }
+    }
+}
+
+/// All series of some dimensions; their number, from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct RowId(NonZeroU32);
+
+impl RowId {
+    const UNDIVIDED: Self = Self(NonZeroU32::MIN);
+
+    fn at(index: usize) -> Self {
+        Self(NonZeroU32::MIN.saturating_add(small(index)))
+    }
+
+    const fn index(self) -> usize {
+        self.0.get() as usize - 1
+    }
+}
+
+/// By what splits them further: few enough to be looked through.
+type Row = Vec<(Kind, SeriesId)>;
+
+/// An instrument and its own dimension, as one number.
+type Kind = u16;
+
+#[inline]
+const fn kind(instrument: Instrument, extra: Extra) -> Kind {
+    (instrument as Kind) << 8 | extra.number() as Kind
 }
 
 /// A series of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SeriesId(usize);
+pub struct SeriesId(u32);
 
 #[derive(Debug)]
 struct Series {
@@ -67,7 +116,11 @@ pub struct Group {
     /// Start of series that begin now: the last time everything was read.
     since_unix_nanos: u64,
     cardinality: usize,
-    ids: FxHashMap<Key, SeriesId>,
+    row_ids: FxHashMap<Dimensions, RowId>,
+    /// The first one is [`Facet::undivided`]'s.
+    rows: Vec<Row>,
+    /// Where there was no room for another series.
+    overflows: [Option<SeriesId>; Instrument::COUNT],
     series: Vec<Series>,
     sets: [usize; Instrument::COUNT],
     remote_ports: FxHashSet<u16>,
@@ -89,7 +142,9 @@ impl Group {
             resource,
             since_unix_nanos,
             cardinality,
-            ids: FxHashMap::default(),
+            row_ids: FxHashMap::default(),
+            rows: vec![Row::new()],
+            overflows: [None; Instrument::COUNT],
             series: Vec::new(),
             sets: [0; Instrument::COUNT],
             remote_ports: FxHashSet::default(),
@@ -108,6 +163,7 @@ impl Group {
     }
 
     /// Whether another group goes on.
+    #[inline]
     pub fn is_retired(&self) -> bool {
         self.retired
     }
@@ -153,34 +209,31 @@ impl Group {
     }
 
     /// Adds to a sum and says which series it is.
-    pub fn add(
-        &mut self,
-        instrument: Instrument,
-        of: Option<&Dimensions>,
-        extra: Extra,
-        amount: i64,
-    ) -> SeriesId {
-        let id = self.id(instrument, of, extra);
+    pub fn add(&mut self, instrument: Instrument, facet: &Facet, extra: Extra, amount: i64) -> SeriesId {
+        let id = self.id(instrument, facet, extra);
         self.add_to(id, amount);
         id
     }
 
     /// Adds to the sum that [`Group::add`] named.
+    #[inline]
     pub fn add_to(&mut self, id: SeriesId, amount: i64) {
         self.changed = true;
-        if let Some(Series { value: PointValue::Sum(sum), .. }) = self.series.get_mut(id.0) {
+        if let Some(Series { value: PointValue::Sum(sum), .. }) = self.series.get_mut(id.0 as usize) {
             *sum = sum.saturating_add(amount);
         }
     }
 
     /// Adds a measurement to a histogram.
-    pub fn record(&mut self, instrument: Instrument, of: &Dimensions, measured: f64) {
-        let id = self.id(instrument, Some(of), Extra::None);
+    pub fn record(&mut self, instrument: Instrument, facet: &Facet, measured: f64) {
+        let id = self.id(instrument, facet, Extra::None);
         self.changed = true;
         let model::Instrument::Histogram { bounds } = instrument.descriptor().instrument else {
             return;
         };
-        if let Some(Series { value: PointValue::Histogram(histogram), .. }) = self.series.get_mut(id.0) {
+        if let Some(Series { value: PointValue::Histogram(histogram), .. }) =
+            self.series.get_mut(id.0 as usize)
+        {
             histogram.record(bounds, measured);
         }
     }
@@ -230,37 +283,82 @@ impl Group {
         (!metrics.is_empty()).then(|| MetricResource { resource: Arc::clone(&self.resource), metrics })
     }
 
-    fn id(&mut self, instrument: Instrument, of: Option<&Dimensions>, extra: Extra) -> SeriesId {
-        let key = Key::Series(instrument, of.cloned(), extra);
-        if let Some(id) = self.ids.get(&key) {
-            return *id;
+    #[inline]
+    fn id(&mut self, instrument: Instrument, facet: &Facet, extra: Extra) -> SeriesId {
+        let kind = kind(instrument, extra);
+        if let Some(row) = self.row(facet)
+            && let Some(row) = self.rows.get(row.index())
+        {
+            for (of, id) in row {
+                if *of == kind {
+                    return *id;
+                }
+            }
         }
-        let room = !self.overflow_only && self.sets[instrument as usize] < self.cardinality;
-        if room {
-            return self.begin(key, instrument, attributes(of, extra));
-        }
-        self.overflowed += 1;
-        let key = Key::Overflow(instrument);
-        match self.ids.get(&key) {
-            Some(id) => *id,
-            None => self.begin(key, instrument, vec![("otel.metric.overflow", true.into())]),
-        }
+        self.begin(instrument, facet, extra)
     }
 
-    fn begin(&mut self, key: Key, instrument: Instrument, attributes: AttributeSet) -> SeriesId {
+    /// Where this group has the facet's series, if it has any.
+    #[inline]
+    fn row(&self, facet: &Facet) -> Option<RowId> {
+        if facet.row.get().is_none() {
+            self.look_up(facet);
+        }
+        facet.row.get()
+    }
+
+    fn look_up(&self, facet: &Facet) {
+        facet.row.set(facet.of.as_ref().and_then(|of| self.row_ids.get(of).copied()));
+    }
+
+    /// A new series, or the one of what has no room.
+    #[cold]
+    fn begin(&mut self, instrument: Instrument, facet: &Facet, extra: Extra) -> SeriesId {
+        let room = !self.overflow_only && self.sets[instrument as usize] < self.cardinality;
+        if room {
+            let id = self.push(instrument, attributes(facet.of.as_ref(), extra));
+            self.row_or_new(facet).push((kind(instrument, extra), id));
+            return id;
+        }
+        self.overflowed += 1;
+        if let Some(id) = self.overflows[instrument as usize] {
+            return id;
+        }
+        let id = self.push(instrument, vec![("otel.metric.overflow", true.into())]);
+        self.overflows[instrument as usize] = Some(id);
+        id
+    }
+
+    fn row_or_new(&mut self, facet: &Facet) -> &mut Row {
+        if self.row(facet).is_none()
+            && let Some(of) = &facet.of
+        {
+            let new = RowId::at(self.rows.len());
+            self.rows.push(Row::new());
+            self.row_ids.insert(of.clone(), new);
+            facet.row.set(Some(new));
+        }
+        &mut self.rows[facet.row.get().unwrap_or(RowId::UNDIVIDED).index()]
+    }
+
+    fn push(&mut self, instrument: Instrument, attributes: AttributeSet) -> SeriesId {
         let value = match instrument.descriptor().instrument {
             model::Instrument::Histogram { bounds } => {
                 PointValue::Histogram(Histogram::new(bounds, self.exponential))
             }
             model::Instrument::Counter | model::Instrument::UpDownCounter => PointValue::Sum(0),
         };
-        let id = SeriesId(self.series.len());
+        let id = SeriesId(small(self.series.len()));
         let start_unix_nanos = self.since_unix_nanos;
         self.series.push(Series { instrument, attributes: Arc::new(attributes), start_unix_nanos, value });
         self.sets[instrument as usize] += 1;
-        self.ids.insert(key, id);
         id
     }
+}
+
+/// Series are far fewer than memory has room for.
+fn small(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
 }
 
 fn attributes(of: Option<&Dimensions>, extra: Extra) -> AttributeSet {
@@ -299,6 +397,10 @@ mod tests {
         peer: None,
     };
 
+    fn of() -> Facet {
+        Facet::from(OF)
+    }
+
     fn group() -> Group {
         Group::new(Arc::new(Resource::builder().build()), 100, 3)
     }
@@ -320,12 +422,12 @@ mod tests {
     #[test]
     fn points_are_cumulative() {
         let mut group = group();
-        group.add(Instrument::Io, Some(&OF), Extra::Transmit, 5);
-        let active = group.add(Instrument::Active, Some(&OF), Extra::None, 1);
-        group.record(Instrument::Rtt, &OF, 0.000_05);
-        group.record(Instrument::Rtt, &OF, 11.0);
+        group.add(Instrument::Io, &of(), Extra::Transmit, 5);
+        let active = group.add(Instrument::Active, &of(), Extra::None, 1);
+        group.record(Instrument::Rtt, &of(), 0.000_05);
+        group.record(Instrument::Rtt, &of(), 11.0);
         group.collect(200).unwrap();
-        group.add(Instrument::Io, Some(&OF), Extra::Transmit, 7);
+        group.add(Instrument::Io, &of(), Extra::Transmit, 7);
         group.add_to(active, -1);
         let batch = group.collect(300).unwrap();
         assert_eq!(sums(&batch, "convis.tcp.connection.io"), [12]);
@@ -344,7 +446,7 @@ mod tests {
     fn exponential_buckets_are_there_when_wanted() {
         let mut group = group().with_exponential(true);
         for seconds in [0.5, 0.000_05, 11.0] {
-            group.record(Instrument::Rtt, &OF, seconds);
+            group.record(Instrument::Rtt, &of(), seconds);
         }
         let batch = group.collect(200).unwrap();
         let PointValue::Histogram(histogram) = &batch.metrics[0].points[0].value else {
@@ -360,9 +462,9 @@ mod tests {
     #[test]
     fn a_late_series_starts_late() {
         let mut group = group();
-        group.add(Instrument::Opened, Some(&OF), Extra::None, 1);
+        group.add(Instrument::Opened, &of(), Extra::None, 1);
         group.collect(200).unwrap();
-        group.add(Instrument::Io, Some(&OF), Extra::Transmit, 1);
+        group.add(Instrument::Io, &of(), Extra::Transmit, 1);
         let batch = group.collect(300).unwrap();
         assert_eq!(batch.metrics[0].descriptor.name, "convis.tcp.connection.io");
         assert_eq!(batch.metrics[0].points[0].start_unix_nanos, 200);
@@ -374,9 +476,9 @@ mod tests {
     fn beyond_the_limit_is_one_set() {
         let mut group = group();
         for port in 1..=10 {
-            group.add(Instrument::Opened, Some(&Dimensions { port: Some(port), ..OF }), Extra::None, 1);
+            group.add(Instrument::Opened, &Dimensions { port: Some(port), ..OF }.into(), Extra::None, 1);
         }
-        group.add(Instrument::Opened, Some(&Dimensions { port: Some(1), ..OF }), Extra::None, 1);
+        group.add(Instrument::Opened, &Dimensions { port: Some(1), ..OF }.into(), Extra::None, 1);
         let batch = group.collect(200).unwrap();
         assert_eq!(sums(&batch, "convis.tcp.connection.opened"), [2, 1, 1, 7]);
         let overflow = &batch.metrics[0].points[3].attributes;
@@ -400,7 +502,7 @@ mod tests {
     #[test]
     fn idle_and_ended() {
         let mut group = group();
-        group.add(Instrument::Opened, Some(&OF), Extra::None, 1);
+        group.add(Instrument::Opened, &of(), Extra::None, 1);
         group.collect(200);
         group.collect(500);
         assert_eq!(group.idle_nanos(), 300);

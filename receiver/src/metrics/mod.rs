@@ -5,5 +5,5 @@ mod group;
 mod instruments;
 
 pub use aggregator::{Aggregator, Limits, ResourceMode};
-pub use group::{Dimensions, Group, GroupHandle, PeerService, SeriesId};
+pub use group::{Dimensions, Facet, Group, GroupHandle, PeerService, SeriesId};
 pub use instruments::{Extra, Instrument};
