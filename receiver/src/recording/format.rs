@@ -154,6 +154,7 @@ impl<'a> Raw<'a> {
     /// Appends all of them to `to`.
     pub fn append_to(self, to: &mut Vec<u8>) {
         let end = to.len() + self.len as usize;
+        to.reserve(self.len as usize);
         to.extend_from_slice(self.head);
         to.resize(end, 0);
     }
@@ -232,12 +233,39 @@ impl Item<'_> {
 
 /// Takes the next item of a payload; `None` if the bytes are none.
 pub(super) fn take_item<'a>(payload: &mut &'a [u8]) -> Option<Item<'a>> {
-    let (item, rest) = postcard::take_from_bytes(payload).ok()?;
+    let (item, rest) = match take_ring(payload) {
+        Some(taken) => taken,
+        None => postcard::take_from_bytes(payload).ok()?,
+    };
     *payload = rest;
     match item {
         Item::Ring(raw) | Item::Entry(_, raw) | Item::Live(raw) if !raw.is_possible() => None,
         item => Some(item),
     }
+}
+
+/// What postcard would make of the bytes, if they are a record of the ring, as most are, of fewer than 2^14 bytes.
+fn take_ring(payload: &[u8]) -> Option<(Item<'_>, &[u8])> {
+    const RING: u8 = 1;
+    let (kind, mut rest) = payload.split_first()?;
+    if *kind != RING {
+        return None;
+    }
+    let len = take_small(&mut rest)?;
+    let used = take_small(&mut rest)?;
+    let (head, rest) = rest.split_at_checked(used as usize)?;
+    Some((Item::Ring(Raw { len, head }), rest))
+}
+
+/// A number of one byte or two.
+fn take_small(bytes: &mut &[u8]) -> Option<u32> {
+    let (number, rest) = match **bytes {
+        [low, ref rest @ ..] if low < 0x80 => (u32::from(low), rest),
+        [low, high, ref rest @ ..] if high < 0x80 => (u32::from(low & 0x7f) | u32::from(high) << 7, rest),
+        _ => return None,
+    };
+    *bytes = rest;
+    Some(number)
 }
 
 /// What a recording begins with.
@@ -368,6 +396,26 @@ mod tests {
                 prop_assert_eq!(&back[1..], &bytes[..]);
             }
             prop_assert!(payload.is_empty());
+        }
+
+        /// Scenario: any bytes behind those that say that a record of the ring follows.
+        /// Guarantees: they are taken for what postcard takes them for.
+        #[test]
+        fn records_are_as_postcard_has_them(
+            len in prop_oneof![any::<u8>().prop_map(u32::from), any::<u32>()],
+            head in proptest::collection::vec(any::<u8>(), 0..300),
+            cut in 0_usize..320,
+            other in proptest::collection::vec(any::<u8>(), 0..9),
+        ) {
+            let mut ring = Item::Ring(Raw { len, head: &head }).append_to(Vec::new());
+            ring.truncate(cut);
+            for bytes in [ring, [&[1], &other[..]].concat()] {
+                if let Some((item, rest)) = take_ring(&bytes) {
+                    prop_assert_eq!(postcard::take_from_bytes(&bytes), Ok((item, rest)));
+                }
+            }
+            let whole = Item::Ring(Raw { len: len % 0x4000, head: &head }).append_to(Vec::new());
+            prop_assert!(take_ring(&whole).is_some());
         }
 
         /// Scenario: any counters.

@@ -306,12 +306,44 @@ impl Ends {
 
 /// The only one of these that can be the end's peer, which it sees under these addresses.
 fn find<'a>(end: &Rc<End>, wanted: &Tuple, candidates: &'a [Rc<End>]) -> Option<&'a Rc<End>> {
-    let fits = |other: &&Rc<End>, slack_ns| {
-        other.is_known_by(wanted) && is_possible(end, other) && end.overlaps(other, slack_ns)
-    };
-    let within = |slack_ns| candidates.iter().filter(move |other| fits(other, slack_ns));
+    let (mut exact, mut loose) = (Only::None, Only::None);
+    for other in candidates {
+        if other.is_known_by(wanted) && is_possible(end, other) && end.overlaps(other, SLACK_NS) {
+            loose = loose.and(other);
+            if end.overlaps(other, 0) {
+                exact = exact.and(other);
+            }
+        }
+    }
     // An end that began just after another one of its tuple was over fits both, if time is taken loosely.
-    if within(0).next().is_some() { only(within(0)) } else { only(within(SLACK_NS)) }
+    match exact {
+        Only::None => loose.one(),
+        _ => exact.one(),
+    }
+}
+
+/// Of several, none is the one that is looked for.
+#[derive(Clone, Copy)]
+enum Only<'a> {
+    None,
+    One(&'a Rc<End>),
+    Several,
+}
+
+impl<'a> Only<'a> {
+    const fn and(self, other: &'a Rc<End>) -> Self {
+        match self {
+            Self::None => Self::One(other),
+            Self::One(_) | Self::Several => Self::Several,
+        }
+    }
+
+    const fn one(self) -> Option<&'a Rc<End>> {
+        match self {
+            Self::One(end) => Some(end),
+            Self::None | Self::Several => None,
+        }
+    }
 }
 
 fn forget(by_tuple: &mut FxHashMap<u64, SmallVec<[Rc<End>; 2]>>, tuple: &Tuple, end: &Rc<End>) {
@@ -359,11 +391,6 @@ fn hash_address(address: &SocketAddr) -> u64 {
 
 const fn mirrored((local, peer): Tuple) -> Tuple {
     (peer, local)
-}
-
-fn only<'a>(mut found: impl Iterator<Item = &'a Rc<End>>) -> Option<&'a Rc<End>> {
-    let first = found.next()?;
-    found.next().is_none().then_some(first)
 }
 
 #[cfg(test)]

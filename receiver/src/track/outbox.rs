@@ -109,7 +109,7 @@ impl Outbox {
 
     fn push(&mut self, event: Event) {
         if self.ready.capacity() == 0 {
-            self.ready.reserve(self.taken);
+            self.ready.reserve(self.taken + self.taken / 8);
         }
         self.ready.push(event);
     }
