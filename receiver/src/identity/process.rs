@@ -108,10 +108,9 @@ pub struct Identity {
 impl Identity {
     /// Both, from the Resource.
     pub fn of(resource: Resource) -> Self {
-        let service = resource.text("service.name").map(|name| {
-            let namespace = resource.text("service.namespace").map(str::to_owned);
-            Rc::new(PeerService { name: name.to_owned(), namespace })
-        });
+        let service = resource
+            .text("service.name")
+            .map(|name| Rc::new(PeerService::new(name, resource.text("service.namespace"))));
         Self { peer: Arc::new(Peer::of(&resource)), resource: Arc::new(resource), service }
     }
 }

@@ -128,7 +128,7 @@ impl Aggregator {
     ) -> GroupHandle {
         let mut held = process.group.borrow_mut();
         if let Some((of, group)) = &*held
-            && *of == *workload.key()
+            && of == workload.key()
             && !group.borrow().is_retired()
         {
             return Rc::clone(group);
@@ -294,7 +294,7 @@ fn host_resource(describer: &Describer, part: &[&str]) -> ResourceBuilder {
 mod tests {
     use convis_exporters::model::{PeerNetwork, PointValue, Role, Value};
 
-    use super::super::group::{Dimensions, Facet};
+    use super::super::facet::{Dimensions, Facet};
     use super::super::instruments::{Extra, Instrument};
     use super::*;
     use crate::clock::Clock;

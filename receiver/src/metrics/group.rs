@@ -1,16 +1,16 @@
 //! The series of one Resource.
 
-use std::cell::{Cell, RefCell};
-use std::num::NonZeroU32;
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use convis_exporters::model::metric::AttributeSet;
 use convis_exporters::model::{
-    self, Histogram, Metric, MetricResource, OwnedValue, PeerNetwork, Point, PointValue, Resource, Role,
+    self, Histogram, Metric, MetricResource, OwnedValue, Point, PointValue, Resource, Role,
 };
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 
+use super::facet::{Dimensions, Facet, Rows, SeriesId};
 use super::instruments::{Extra, Instrument};
 
 /// Distinct remote ports of a Resource's clients that are kept as `server.port`.
@@ -18,88 +18,6 @@ const REMOTE_PORTS: usize = 100;
 
 /// Shared by the aggregator and every process of the Resource: once only the aggregator holds it, the processes are gone.
 pub type GroupHandle = Rc<RefCell<Group>>;
-
-/// The service at the other end, where it is known.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct PeerService {
-    /// `service.peer.name`.
-    pub name: String,
-    /// `service.peer.namespace`.
-    pub namespace: Option<String>,
-}
-
-/// What all connection instruments are split by.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Dimensions {
-    /// `network.type` is `ipv6`.
-    pub v6: bool,
-    /// `convis.connection.role`.
-    pub role: Role,
-    /// `server.port`, while it is kept.
-    pub port: Option<u16>,
-    /// `convis.peer.network`.
-    pub network: PeerNetwork,
-    /// `service.peer.name` and `service.peer.namespace`.
-    pub peer: Option<Rc<PeerService>>,
-}
-
-/// Dimensions, and where the one group that counts by this facet has their series: found once, not for each amount.
-#[derive(Debug)]
-pub struct Facet {
-    of: Option<Dimensions>,
-    row: Cell<Option<RowId>>,
-}
-
-impl Facet {
-    /// Of instruments that nothing but their own dimension splits.
-    pub const fn undivided() -> Self {
-        Self { of: None, row: Cell::new(Some(RowId::UNDIVIDED)) }
-    }
-
-    /// From now on another group counts by it.
-    pub fn leave(&mut self) {
-        if self.of.is_some() {
-            self.row.set(None);
-        }
-    }
-}
-
-impl From<Dimensions> for Facet {
-    fn from(of: Dimensions) -> Self {
-        Self { of: Some(of), row: Cell::new(None) }
-    }
-}
-
-/// All series of some dimensions; their number, from 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct RowId(NonZeroU32);
-
-impl RowId {
-    const UNDIVIDED: Self = Self(NonZeroU32::MIN);
-
-    fn at(index: usize) -> Self {
-        Self(NonZeroU32::MIN.saturating_add(small(index)))
-    }
-
-    const fn index(self) -> usize {
-        self.0.get() as usize - 1
-    }
-}
-
-/// By what splits them further: few enough to be looked through.
-type Row = Vec<(Kind, SeriesId)>;
-
-/// An instrument and its own dimension, as one number.
-type Kind = u16;
-
-#[inline]
-const fn kind(instrument: Instrument, extra: Extra) -> Kind {
-    (instrument as Kind) << 8 | extra.number() as Kind
-}
-
-/// A series of a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SeriesId(u32);
 
 #[derive(Debug)]
 struct Series {
@@ -116,9 +34,7 @@ pub struct Group {
     /// Start of series that begin now: the last time everything was read.
     since_unix_nanos: u64,
     cardinality: usize,
-    row_ids: FxHashMap<Dimensions, RowId>,
-    /// The first one is [`Facet::undivided`]'s.
-    rows: Vec<Row>,
+    rows: Rows,
     /// Where there was no room for another series.
     overflows: [Option<SeriesId>; Instrument::COUNT],
     series: Vec<Series>,
@@ -142,8 +58,7 @@ impl Group {
             resource,
             since_unix_nanos,
             cardinality,
-            row_ids: FxHashMap::default(),
-            rows: vec![Row::new()],
+            rows: Rows::default(),
             overflows: [None; Instrument::COUNT],
             series: Vec::new(),
             sets: [0; Instrument::COUNT],
@@ -209,6 +124,7 @@ impl Group {
     }
 
     /// Adds to a sum and says which series it is.
+    #[inline]
     pub fn add(&mut self, instrument: Instrument, facet: &Facet, extra: Extra, amount: i64) -> SeriesId {
         let id = self.id(instrument, facet, extra);
         self.add_to(id, amount);
@@ -219,20 +135,20 @@ impl Group {
     #[inline]
     pub fn add_to(&mut self, id: SeriesId, amount: i64) {
         self.changed = true;
-        if let Some(Series { value: PointValue::Sum(sum), .. }) = self.series.get_mut(id.0 as usize) {
+        if let Some(Series { value: PointValue::Sum(sum), .. }) = self.series.get_mut(id.index()) {
             *sum = sum.saturating_add(amount);
         }
     }
 
     /// Adds a measurement to a histogram.
+    #[inline]
     pub fn record(&mut self, instrument: Instrument, facet: &Facet, measured: f64) {
         let id = self.id(instrument, facet, Extra::None);
         self.changed = true;
         let model::Instrument::Histogram { bounds } = instrument.descriptor().instrument else {
             return;
         };
-        if let Some(Series { value: PointValue::Histogram(histogram), .. }) =
-            self.series.get_mut(id.0 as usize)
+        if let Some(Series { value: PointValue::Histogram(histogram), .. }) = self.series.get_mut(id.index())
         {
             histogram.record(bounds, measured);
         }
@@ -285,30 +201,16 @@ impl Group {
 
     #[inline]
     fn id(&mut self, instrument: Instrument, facet: &Facet, extra: Extra) -> SeriesId {
-        let kind = kind(instrument, extra);
-        if let Some(row) = self.row(facet)
-            && let Some(row) = self.rows.get(row.index())
-        {
-            for (of, id) in row {
-                if *of == kind {
-                    return *id;
-                }
-            }
+        match self.rows.find(facet, instrument, extra) {
+            Some(id) => id,
+            None => self.look_up(instrument, facet, extra),
         }
-        self.begin(instrument, facet, extra)
     }
 
-    /// Where this group has the facet's series, if it has any.
-    #[inline]
-    fn row(&self, facet: &Facet) -> Option<RowId> {
-        if facet.row.get().is_none() {
-            self.look_up(facet);
-        }
-        facet.row.get()
-    }
-
-    fn look_up(&self, facet: &Facet) {
-        facet.row.set(facet.of.as_ref().and_then(|of| self.row_ids.get(of).copied()));
+    #[inline(never)]
+    fn look_up(&mut self, instrument: Instrument, facet: &Facet, extra: Extra) -> SeriesId {
+        let found = self.rows.locate(facet).then(|| self.rows.find(facet, instrument, extra)).flatten();
+        found.unwrap_or_else(|| self.begin(instrument, facet, extra))
     }
 
     /// A new series, or the one of what has no room.
@@ -316,8 +218,8 @@ impl Group {
     fn begin(&mut self, instrument: Instrument, facet: &Facet, extra: Extra) -> SeriesId {
         let room = !self.overflow_only && self.sets[instrument as usize] < self.cardinality;
         if room {
-            let id = self.push(instrument, attributes(facet.of.as_ref(), extra));
-            self.row_or_new(facet).push((kind(instrument, extra), id));
+            let id = self.push(instrument, attributes(facet.dimensions(), extra));
+            self.rows.add(facet, instrument, extra, id);
             return id;
         }
         self.overflowed += 1;
@@ -329,18 +231,6 @@ impl Group {
         id
     }
 
-    fn row_or_new(&mut self, facet: &Facet) -> &mut Row {
-        if self.row(facet).is_none()
-            && let Some(of) = &facet.of
-        {
-            let new = RowId::at(self.rows.len());
-            self.rows.push(Row::new());
-            self.row_ids.insert(of.clone(), new);
-            facet.row.set(Some(new));
-        }
-        &mut self.rows[facet.row.get().unwrap_or(RowId::UNDIVIDED).index()]
-    }
-
     fn push(&mut self, instrument: Instrument, attributes: AttributeSet) -> SeriesId {
         let value = match instrument.descriptor().instrument {
             model::Instrument::Histogram { bounds } => {
@@ -348,17 +238,12 @@ impl Group {
             }
             model::Instrument::Counter | model::Instrument::UpDownCounter => PointValue::Sum(0),
         };
-        let id = SeriesId(small(self.series.len()));
+        let id = SeriesId::at(self.series.len());
         let start_unix_nanos = self.since_unix_nanos;
         self.series.push(Series { instrument, attributes: Arc::new(attributes), start_unix_nanos, value });
         self.sets[instrument as usize] += 1;
         id
     }
-}
-
-/// Series are far fewer than memory has room for.
-fn small(index: usize) -> u32 {
-    u32::try_from(index).unwrap_or(u32::MAX)
 }
 
 fn attributes(of: Option<&Dimensions>, extra: Extra) -> AttributeSet {
@@ -372,9 +257,9 @@ fn attributes(of: Option<&Dimensions>, extra: Extra) -> AttributeSet {
             set.push(("server.port", port.into()));
         }
         if let Some(peer) = &of.peer {
-            set.push(("service.peer.name", peer.name.as_str().into()));
-            if let Some(namespace) = &peer.namespace {
-                set.push(("service.peer.namespace", namespace.as_str().into()));
+            set.push(("service.peer.name", peer.name().into()));
+            if let Some(namespace) = peer.namespace() {
+                set.push(("service.peer.namespace", namespace.into()));
             }
         }
     }
@@ -387,6 +272,8 @@ fn attributes(of: Option<&Dimensions>, extra: Extra) -> AttributeSet {
 
 #[cfg(test)]
 mod tests {
+    use convis_exporters::model::PeerNetwork;
+
     use super::*;
 
     const OF: Dimensions = Dimensions {

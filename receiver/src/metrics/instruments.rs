@@ -45,20 +45,6 @@ pub enum Extra {
 }
 
 impl Extra {
-    /// Another one for each.
-    #[inline]
-    pub(super) const fn number(self) -> u8 {
-        const REASONS: u8 = 3;
-        const ERRORS: u8 = REASONS + CloseReason::Unknown as u8 + 1;
-        match self {
-            Self::None => 0,
-            Self::Transmit => 1,
-            Self::Receive => 2,
-            Self::Reason(reason) => REASONS + reason as u8,
-            Self::Error(error) => ERRORS + error as u8,
-        }
-    }
-
     /// Key and value, if there is the dimension.
     pub const fn attribute(self) -> Option<(&'static str, &'static str)> {
         match self {
@@ -170,18 +156,6 @@ impl Instrument {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Scenario: dimensions of every sort.
-    /// Guarantees: each has a number of its own.
-    #[test]
-    fn dimensions_have_numbers() {
-        let reasons = [CloseReason::LocalClose, CloseReason::PeerReset, CloseReason::Unknown];
-        let errors = [ConnectError::Refused, ConnectError::TimedOut, ConnectError::Other];
-        let others = [Extra::None, Extra::Transmit, Extra::Receive];
-        let all = reasons.map(Extra::Reason).into_iter().chain(errors.map(Extra::Error)).chain(others);
-        let numbers: std::collections::BTreeSet<_> = all.map(Extra::number).collect();
-        assert_eq!(numbers.len(), 9);
-    }
 
     /// Scenario: all instruments and bounds.
     /// Guarantees: each finds its own descriptor; bounds increase strictly, as OTLP demands.

@@ -107,11 +107,12 @@ impl Outbox {
         std::mem::take(&mut self.ready)
     }
 
-    fn push(&mut self, event: Event) {
+    /// Where the next event goes.
+    fn to(&mut self) -> &mut Vec<Event> {
         if self.ready.capacity() == 0 {
             self.ready.reserve(self.taken + self.taken / 8);
         }
-        self.ready.push(event);
+        &mut self.ready
     }
 
     /// What waits.
@@ -274,7 +275,7 @@ impl Tracker {
             .and_then(|peer| peer.holder.identity(&self.describer, |identity| Arc::clone(&identity.peer)));
         let time_unix_nanos = since.clock.unix_nanos(time_ns);
         self.out.unnamed += u64::from(end.holder.workload.is_unnamed());
-        self.out.push(Event {
+        self.out.to().push(Event {
             resource,
             time_unix_nanos,
             // A record can be written while the ring is drained, after the clock was read.
