@@ -94,6 +94,13 @@ struct Described {
     identity: Identity,
 }
 
+impl Described {
+    #[inline]
+    fn is_of(&self, uid: u32, workload: &Rc<Workload>) -> bool {
+        self.uid == uid && Rc::ptr_eq(&self.workload, workload) && self.version == workload.version()
+    }
+}
+
 /// How events name a process: its own, and those of the other ends of its connections.
 #[derive(Debug, Clone)]
 pub struct Identity {
@@ -162,6 +169,7 @@ impl Process {
     }
 
     /// How events name it, as a process of this user in this workload: what `of` takes of that.
+    #[inline]
     pub fn identity<T>(
         &self,
         uid: u32,
@@ -169,12 +177,13 @@ impl Process {
         describer: &Describer,
         of: impl FnOnce(&Identity) -> T,
     ) -> T {
-        let is_right = |known: &Described| {
-            known.uid == uid && known.version == workload.version() && Rc::ptr_eq(&known.workload, workload)
-        };
-        if let Some(known) = self.described.borrow().as_ref().filter(|known| is_right(known)) {
+        let last = self.described.borrow();
+        if let Some(known) = &*last
+            && known.is_of(uid, workload)
+        {
             return of(&known.identity);
         }
+        drop(last);
         let identity = Identity::of(self.describe(uid, workload, describer));
         let workload = Rc::clone(workload);
         let known = Described { uid, version: workload.version(), workload, identity };

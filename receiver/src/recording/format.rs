@@ -152,6 +152,7 @@ impl<'a> Raw<'a> {
     }
 
     /// Appends all of them to `to`.
+    #[inline]
     pub fn append_to(self, to: &mut Vec<u8>) {
         let end = to.len() + self.len as usize;
         to.reserve(self.len as usize);
@@ -232,11 +233,19 @@ impl Item<'_> {
 }
 
 /// Takes the next item of a payload; `None` if the bytes are none.
+#[inline]
 pub(super) fn take_item<'a>(payload: &mut &'a [u8]) -> Option<Item<'a>> {
-    let (item, rest) = match take_ring(payload) {
-        Some(taken) => taken,
-        None => postcard::take_from_bytes(payload).ok()?,
-    };
+    match take_ring(payload) {
+        Some((raw, rest)) => {
+            *payload = rest;
+            raw.is_possible().then_some(Item::Ring(raw))
+        }
+        None => take_other(payload),
+    }
+}
+
+fn take_other<'a>(payload: &mut &'a [u8]) -> Option<Item<'a>> {
+    let (item, rest) = postcard::take_from_bytes(payload).ok()?;
     *payload = rest;
     match item {
         Item::Ring(raw) | Item::Entry(_, raw) | Item::Live(raw) if !raw.is_possible() => None,
@@ -245,7 +254,8 @@ pub(super) fn take_item<'a>(payload: &mut &'a [u8]) -> Option<Item<'a>> {
 }
 
 /// What postcard would make of the bytes, if they are a record of the ring, as most are, of fewer than 2^14 bytes.
-fn take_ring(payload: &[u8]) -> Option<(Item<'_>, &[u8])> {
+#[inline]
+fn take_ring(payload: &[u8]) -> Option<(Raw<'_>, &[u8])> {
     const RING: u8 = 1;
     let (kind, mut rest) = payload.split_first()?;
     if *kind != RING {
@@ -254,10 +264,11 @@ fn take_ring(payload: &[u8]) -> Option<(Item<'_>, &[u8])> {
     let len = take_small(&mut rest)?;
     let used = take_small(&mut rest)?;
     let (head, rest) = rest.split_at_checked(used as usize)?;
-    Some((Item::Ring(Raw { len, head }), rest))
+    Some((Raw { len, head }, rest))
 }
 
 /// A number of one byte or two.
+#[inline]
 fn take_small(bytes: &mut &[u8]) -> Option<u32> {
     let (number, rest) = match **bytes {
         [low, ref rest @ ..] if low < 0x80 => (u32::from(low), rest),
@@ -410,8 +421,8 @@ mod tests {
             let mut ring = Item::Ring(Raw { len, head: &head }).append_to(Vec::new());
             ring.truncate(cut);
             for bytes in [ring, [&[1], &other[..]].concat()] {
-                if let Some((item, rest)) = take_ring(&bytes) {
-                    prop_assert_eq!(postcard::take_from_bytes(&bytes), Ok((item, rest)));
+                if let Some((raw, rest)) = take_ring(&bytes) {
+                    prop_assert_eq!(postcard::take_from_bytes(&bytes), Ok((Item::Ring(raw), rest)));
                 }
             }
             let whole = Item::Ring(Raw { len: len % 0x4000, head: &head }).append_to(Vec::new());

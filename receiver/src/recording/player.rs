@@ -125,6 +125,11 @@ fn look_through(source: impl Source) -> Result<Contents, ReplayError> {
 trait Source {
     /// The next ones, `len` of them; fewer only where they end.
     fn take(&mut self, len: usize) -> io::Result<&[u8]>;
+
+    /// Whether they may be others than when they were looked through.
+    fn may_change(&self) -> bool {
+        true
+    }
 }
 
 /// Of a file.
@@ -146,6 +151,8 @@ impl<R: Read> Source for Stream<R> {
 struct Memory {
     bytes: Arc<[u8]>,
     at: usize,
+    /// Whether they have been looked through.
+    is_known: bool,
 }
 
 impl Source for Memory {
@@ -154,11 +161,19 @@ impl Source for Memory {
         self.at = begin.saturating_add(len).min(self.bytes.len());
         Ok(&self.bytes[begin..self.at])
     }
+
+    fn may_change(&self) -> bool {
+        !self.is_known
+    }
 }
 
 impl<S: Source + ?Sized> Source for Box<S> {
     fn take(&mut self, len: usize) -> io::Result<&[u8]> {
         (**self).take(len)
+    }
+
+    fn may_change(&self) -> bool {
+        (**self).may_change()
     }
 }
 
@@ -214,12 +229,13 @@ impl<S: Source> Frames<S> {
         if len > MOST_FRAME_BYTES {
             return Err(ReplayError::Damaged(self.frame_at));
         }
+        let may_change = self.source.may_change();
         let payload = self.source.take(len)?;
         if payload.len() < len {
             self.torn_bytes = (FRAME_HEAD_BYTES + payload.len()) as u64;
             return Ok(None);
         }
-        if crc32fast::hash(payload) != crc {
+        if may_change && crc32fast::hash(payload) != crc {
             return Err(ReplayError::Damaged(self.frame_at));
         }
         self.at += (FRAME_HEAD_BYTES + len) as u64;
@@ -286,8 +302,8 @@ impl Player {
     /// # Errors
     /// See [`verify`].
     pub fn of_bytes(bytes: Arc<[u8]>) -> Result<Self, ReplayError> {
-        let contents = look_through(Memory { bytes: Arc::clone(&bytes), at: 0 })?;
-        Self::of(contents, Box::new(Memory { bytes, at: 0 }))
+        let contents = look_through(Memory { bytes: Arc::clone(&bytes), at: 0, is_known: false })?;
+        Self::of(contents, Box::new(Memory { bytes, at: 0, is_known: true }))
     }
 
     fn of(contents: Contents, source: Box<dyn Source>) -> Result<Self, ReplayError> {

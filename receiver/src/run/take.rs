@@ -26,7 +26,7 @@ impl Swept {
 
 /// Takes what is in the ring.
 pub(super) fn drain_ring(input: &mut Input, tracker: &mut Tracker, clock: Clock, now: u64) {
-    input.drain(|record| match &record {
+    input.drain(|record| match record {
         Ok(record) => tracker.apply(record, clock, now),
         Err(_) => tracker.delivered.unreadable += 1,
     });

@@ -62,7 +62,8 @@ pub(super) struct Link {
 impl End {
     /// An end without a known peer.
     pub(super) fn new(connection: Connection, holder: Holder, began_ns: u64) -> Rc<Self> {
-        Rc::new(Self {
+        // Unlike with `Rc::new`, it is made where it stays.
+        Rc::new_cyclic(|_| Self {
             role: Cell::new(connection.role),
             unexpected: Cell::new(connection.unexpected),
             sampling_weight: Cell::new(connection.sampling_weight),

@@ -19,6 +19,7 @@ pub(super) struct Holder {
 
 impl Holder {
     /// What `of` takes of how events name it; `None` without a process.
+    #[inline]
     pub(super) fn identity<T>(&self, describer: &Describer, of: impl FnOnce(&Identity) -> T) -> Option<T> {
         let process = self.process.as_ref()?;
         Some(process.identity(self.uid, &self.workload, describer, of))

@@ -266,6 +266,7 @@ impl Tracker {
     }
 
     /// Begins to count a connection that began before convis once its role is known: from its baseline.
+    #[inline]
     pub(super) fn learn_role(&mut self, live: &mut Live, conn: &Conn, raw: &wire::Totals, now: Now) {
         let Some(baseline) = &live.baseline else {
             return;

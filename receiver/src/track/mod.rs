@@ -304,11 +304,11 @@ impl Tracker {
         }
     }
 
-    fn closed_live(&mut self, live: Live, ended: Ended<'_>, now: Now) {
+    fn closed_live(&mut self, mut live: Live, ended: Ended<'_>, now: Now) {
         if !self.swept_open.is_empty() {
             self.swept_open.remove(&ended.conn.id);
         }
-        self.finish(live, ended, now);
+        self.finish(&mut live, ended, now);
     }
 
     /// Without its opened record, whose loss is counted, an end is still told, but no metric counts it.
@@ -320,8 +320,8 @@ impl Tracker {
         let mut due: Vec<_> = due.map(|(_, (_, ended))| ended).collect();
         due.sort_by_key(|ended| ended.time_ns);
         for kept in due {
-            let live = self.begin(&kept.conn, now);
-            self.finish(live, kept.ended(), now);
+            let mut live = self.begin(&kept.conn, now);
+            self.finish(&mut live, kept.ended(), now);
         }
     }
 
@@ -332,16 +332,16 @@ impl Tracker {
             self.emit_unopened(ended, now);
             return;
         }
-        let live = self.first_sight(conn, ended.totals, now);
+        let mut live = self.first_sight(conn, ended.totals, now);
         self.own_ends += u64::from(live.left_out);
-        self.finish(live, ended, now);
+        self.finish(&mut live, ended, now);
     }
 
-    fn finish(&mut self, mut live: Live, ended: Ended<'_>, now: Now) {
+    fn finish(&mut self, live: &mut Live, ended: Ended<'_>, now: Now) {
         if live.left_out {
             return;
         }
-        self.learn_role(&mut live, ended.conn, ended.totals, now);
+        self.learn_role(live, ended.conn, ended.totals, now);
         let end = &live.end;
         let detail = Detail::Closed {
             totals: totals::of(ended.totals, end.role()),
