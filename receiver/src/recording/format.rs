@@ -154,10 +154,14 @@ impl<'a> Raw<'a> {
     /// Appends all of them to `to`.
     #[inline]
     pub fn append_to(self, to: &mut Vec<u8>) {
+        const ZEROS: [u8; 256] = [0; 256];
         let end = to.len() + self.len as usize;
         to.reserve(self.len as usize);
         to.extend_from_slice(self.head);
-        to.resize(end, 0);
+        match ZEROS.get(..end.saturating_sub(to.len())) {
+            Some(zeros) => to.extend_from_slice(zeros),
+            None => to.resize(end, 0),
+        }
     }
 
     /// How many they are, with the zeros.
@@ -233,18 +237,7 @@ impl Item<'_> {
 }
 
 /// Takes the next item of a payload; `None` if the bytes are none.
-#[inline]
 pub(super) fn take_item<'a>(payload: &mut &'a [u8]) -> Option<Item<'a>> {
-    match take_ring(payload) {
-        Some((raw, rest)) => {
-            *payload = rest;
-            raw.is_possible().then_some(Item::Ring(raw))
-        }
-        None => take_other(payload),
-    }
-}
-
-fn take_other<'a>(payload: &mut &'a [u8]) -> Option<Item<'a>> {
     let (item, rest) = postcard::take_from_bytes(payload).ok()?;
     *payload = rest;
     match item {
@@ -253,9 +246,9 @@ fn take_other<'a>(payload: &mut &'a [u8]) -> Option<Item<'a>> {
     }
 }
 
-/// What postcard would make of the bytes, if they are a record of the ring, as most are, of fewer than 2^14 bytes.
+/// Takes the next item if it is a record of the ring, as most are; `None` says nothing of what it is.
 #[inline]
-fn take_ring(payload: &[u8]) -> Option<(Raw<'_>, &[u8])> {
+pub(super) fn take_ring<'a>(payload: &mut &'a [u8]) -> Option<Raw<'a>> {
     const RING: u8 = 1;
     let (kind, mut rest) = payload.split_first()?;
     if *kind != RING {
@@ -264,7 +257,12 @@ fn take_ring(payload: &[u8]) -> Option<(Raw<'_>, &[u8])> {
     let len = take_small(&mut rest)?;
     let used = take_small(&mut rest)?;
     let (head, rest) = rest.split_at_checked(used as usize)?;
-    Some((Raw { len, head }, rest))
+    let raw = Raw { len, head };
+    if !raw.is_possible() {
+        return None;
+    }
+    *payload = rest;
+    Some(raw)
 }
 
 /// A number of one byte or two.
@@ -421,12 +419,17 @@ mod tests {
             let mut ring = Item::Ring(Raw { len, head: &head }).append_to(Vec::new());
             ring.truncate(cut);
             for bytes in [ring, [&[1], &other[..]].concat()] {
-                if let Some((raw, rest)) = take_ring(&bytes) {
+                let mut rest = &bytes[..];
+                if let Some(raw) = take_ring(&mut rest) {
                     prop_assert_eq!(postcard::take_from_bytes(&bytes), Ok((Item::Ring(raw), rest)));
+                    prop_assert!(take_item(&mut &bytes[..]).is_some());
+                } else {
+                    prop_assert_eq!(rest, &bytes[..]);
                 }
             }
-            let whole = Item::Ring(Raw { len: len % 0x4000, head: &head }).append_to(Vec::new());
-            prop_assert!(take_ring(&whole).is_some());
+            let whole = Raw { len: 300 + len % 0x800, head: &head };
+            let bytes = Item::Ring(whole).append_to(Vec::new());
+            prop_assert_eq!(take_ring(&mut &bytes[..]), Some(whole));
         }
 
         /// Scenario: any counters.

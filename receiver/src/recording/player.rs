@@ -82,6 +82,13 @@ fn look_through(source: impl Source) -> Result<Contents, ReplayError> {
         let mut rest = payload;
         bytes += payload.len();
         while !rest.is_empty() {
+            if in_step.is_some()
+                && let Some(raw) = format::take_ring(&mut rest)
+            {
+                records += 1;
+                bytes += raw.len();
+                continue;
+            }
             let Some(item) = format::take_item(&mut rest) else {
                 return Err(damaged);
             };
@@ -352,6 +359,10 @@ impl Player {
             let payload = self.frames.next()?.ok_or(ReplayError::Damaged(at))?;
             let mut rest = payload;
             while !rest.is_empty() {
+                if let Some(raw) = format::take_ring(&mut rest) {
+                    self.present.take_ring(raw);
+                    continue;
+                }
                 match format::take_item(&mut rest).ok_or(ReplayError::Damaged(at))? {
                     Item::Step(step, at) => begun = Some((step, at)),
                     Item::Answer { question, answer } => answers.add(question, answer),
@@ -412,10 +423,7 @@ impl Present {
 
     fn take(&mut self, item: Item<'_>) {
         match item {
-            Item::Ring(raw) => {
-                let range = self.keep(raw);
-                add(&mut self.ring, range);
-            }
+            Item::Ring(raw) => self.take_ring(raw),
             Item::Entry(key, raw) => {
                 let range = self.keep(raw);
                 add(&mut self.ledger, (key, range));
@@ -436,6 +444,11 @@ impl Present {
             Item::Skipped(runs) => self.skipped = runs,
             Item::Step(..) | Item::Answer { .. } | Item::End => {}
         }
+    }
+
+    fn take_ring(&mut self, raw: Raw<'_>) {
+        let range = self.keep(raw);
+        add(&mut self.ring, range);
     }
 
     fn keep(&mut self, raw: Raw<'_>) -> Range<usize> {
