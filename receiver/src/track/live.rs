@@ -278,7 +278,7 @@ impl Tracker {
         live.figures = totals::of(baseline, Some(role));
         live.baseline = None;
         live.end.set_role(role);
-        live.end.counted.borrow_mut().upto = live.figures;
+        live.end.counted.borrow_mut().begin_at(&live.figures);
         self.emit(&live.end, Counts::Found(role), None, now);
     }
 

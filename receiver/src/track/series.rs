@@ -12,25 +12,45 @@ use crate::metrics::{Dimensions, Extra, Facet, Group, GroupHandle, Instrument, P
 pub(super) struct Counted {
     /// `None` while it is not known what it counts for.
     pub(super) open: Option<Open>,
-    /// The reading that was counted last: metrics take only what was read after the first one.
-    pub(super) upto: Totals,
+    /// Of the reading that was counted last: metrics take only what was read after the first one.
+    upto: Figures,
+}
+
+/// What metrics take of a reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Figures {
+    bytes_sent: u64,
+    bytes_received: u64,
+    retransmits: u32,
+}
+
+impl From<&Totals> for Figures {
+    fn from(&Totals { bytes_sent, bytes_received, retransmits, .. }: &Totals) -> Self {
+        Self { bytes_sent, bytes_received, retransmits }
+    }
 }
 
 impl Counted {
+    /// Nothing counts that was there at this reading.
+    pub(super) fn begin_at(&mut self, reading: &Totals) {
+        self.upto = reading.into();
+    }
+
     /// Counts what moved since the last reading.
     pub(super) fn grow_to(&mut self, reading: &Totals) {
+        let now = Figures::from(reading);
         if let Some(open) = &self.open
-            && has_grown(&self.upto, reading)
+            && self.upto != now
         {
-            open.count_growth(&self.upto, reading);
-            self.upto = *reading;
+            open.count_growth(&self.upto, &now);
+            self.upto = now;
         }
     }
 
     /// Counts the rest up to the last reading, if it was counted at all: even nothing, so that a series says so.
     pub(super) fn end_with(&mut self, reading: &Totals) -> Option<Open> {
         let open = self.open.take()?;
-        open.count_growth(&self.upto, reading);
+        open.count_growth(&self.upto, &reading.into());
         Some(open)
     }
 }
@@ -75,7 +95,7 @@ impl Open {
     }
 
     /// Adds what moved between two readings: so increments add up to the last reading less the first.
-    fn count_growth(&self, before: &Totals, after: &Totals) {
+    fn count_growth(&self, before: &Figures, after: &Figures) {
         let sent = growth(before.bytes_sent, after.bytes_sent);
         let received = growth(before.bytes_received, after.bytes_received);
         let retransmits = growth(before.retransmits.into(), after.retransmits.into());
@@ -143,12 +163,6 @@ pub(super) fn facet(
         peer,
     };
     dimensions.into()
-}
-
-/// Whether any figure that metrics count is another one.
-fn has_grown(before: &Totals, after: &Totals) -> bool {
-    let figures = |totals: &Totals| (totals.bytes_sent, totals.bytes_received, totals.retransmits);
-    figures(before) != figures(after)
 }
 
 /// Never negative: a figure that fell was read while it changed.
