@@ -125,16 +125,43 @@ impl Record {
     ///
     /// # Errors
     /// The bytes are too few, or of another version or kind.
+    #[inline]
     pub fn parse(bytes: &[u8]) -> Result<Self, RecordError> {
         let mut reader = Reader(bytes);
         let header = reader.header()?;
         if header.version != VERSION {
             return Err(RecordError::Version(header.version));
         }
+        // The frequent ones by themselves: among the others, each of their fields would be moved twice.
+        match header.kind {
+            kind::OPENED => Self::opened(header.time_ns, reader),
+            kind::CLOSED => Self::closed(header.time_ns, reader),
+            kind::LIVE => Self::live(header.time_ns, reader),
+            _ => Self::other(&header, reader),
+        }
+    }
+
+    #[inline(never)]
+    fn opened(time_ns: u64, mut reader: Reader<'_>) -> Result<Self, RecordError> {
+        Ok(Self::Opened { time_ns, conn: reader.conn()? })
+    }
+
+    #[inline(never)]
+    fn closed(time_ns: u64, mut reader: Reader<'_>) -> Result<Self, RecordError> {
+        let mut part = reader.part::<{ size_of::<Conn>() + size_of::<Totals>() }>()?;
+        Ok(Self::Closed { time_ns, conn: part.conn()?, totals: part.totals()? })
+    }
+
+    #[inline(never)]
+    fn live(time_ns: u64, mut reader: Reader<'_>) -> Result<Self, RecordError> {
+        let mut part = reader.part::<{ 8 + size_of::<Conn>() + size_of::<Totals>() }>()?;
+        Ok(Self::Live { time_ns, key: part.u64()?, conn: part.conn()?, totals: part.totals()? })
+    }
+
+    #[inline(never)]
+    fn other(header: &Header, mut reader: Reader<'_>) -> Result<Self, RecordError> {
         let time_ns = header.time_ns;
         Ok(match header.kind {
-            kind::OPENED => Self::Opened { time_ns, conn: reader.conn()? },
-            kind::CLOSED => Self::Closed { time_ns, conn: reader.conn()?, totals: reader.totals()? },
             kind::FAILED => Self::Failed { time_ns, conn: reader.conn()?, totals: reader.totals()? },
             kind::EXEC => Self::Exec(Box::new(reader.image()?)),
             kind::FORK => {
@@ -143,9 +170,6 @@ impl Record {
             kind::EXIT => Self::Exit { time_ns, owner: reader.owner()? },
             kind::LISTENER_CLOSED => Self::ListenerClosed { conn: reader.conn()? },
             kind::LISTENING => Self::Listening { conn: reader.conn()? },
-            kind::LIVE => {
-                Self::Live { time_ns, key: reader.u64()?, conn: reader.conn()?, totals: reader.totals()? }
-            }
             kind::CGROUP_MADE => Self::CgroupMade { id: reader.u64()?, path: reader.cgroup_path()? },
             kind::CGROUP_REMOVED => Self::CgroupRemoved { id: reader.u64()?, time_ns },
             other => return Err(RecordError::Kind(other)),
@@ -197,92 +221,118 @@ impl Counters {
 /// Takes fields from the front of the bytes, host byte order.
 struct Reader<'a>(&'a [u8]);
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    #[inline]
     fn take<const N: usize>(&mut self) -> Result<[u8; N], RecordError> {
-        let (field, rest) = self.0.split_first_chunk::<N>().ok_or(RecordError::Short)?;
-        self.0 = rest;
-        Ok(*field)
+        self.here().copied()
     }
 
+    /// The same, where they are.
+    #[inline]
+    fn here<const N: usize>(&mut self) -> Result<&'a [u8; N], RecordError> {
+        let (field, rest) = self.0.split_first_chunk::<N>().ok_or(RecordError::Short)?;
+        self.0 = rest;
+        Ok(field)
+    }
+
+    /// A reader of the next `N` bytes, whose length is looked at once for all fields in them.
+    #[inline]
+    fn part<const N: usize>(&mut self) -> Result<Self, RecordError> {
+        Ok(Self(self.here::<N>()?))
+    }
+
+    #[inline]
     fn u8(&mut self) -> Result<u8, RecordError> {
         Ok(self.take::<1>()?[0])
     }
 
+    #[inline]
     fn u16(&mut self) -> Result<u16, RecordError> {
         self.take().map(u16::from_ne_bytes)
     }
 
+    #[inline]
     fn u32(&mut self) -> Result<u32, RecordError> {
         self.take().map(u32::from_ne_bytes)
     }
 
+    #[inline]
     fn u64(&mut self) -> Result<u64, RecordError> {
         self.take().map(u64::from_ne_bytes)
     }
 
+    #[inline]
     fn address(&mut self) -> Result<Address, RecordError> {
         Ok([self.u64()?, self.u64()?])
     }
 
+    #[inline]
     fn header(&mut self) -> Result<Header, RecordError> {
+        let mut part = self.part::<{ size_of::<Header>() }>()?;
         Ok(Header {
-            version: self.u8()?,
-            kind: self.u8()?,
-            reserved: self.u16()?,
-            reserved2: self.u32()?,
-            time_ns: self.u64()?,
+            version: part.u8()?,
+            kind: part.u8()?,
+            reserved: part.u16()?,
+            reserved2: part.u32()?,
+            time_ns: part.u64()?,
         })
     }
 
+    #[inline]
     fn owner(&mut self) -> Result<Owner, RecordError> {
+        let mut part = self.part::<{ size_of::<Owner>() }>()?;
         Ok(Owner {
-            tgid: self.u32()?,
-            exec_seq: self.u32()?,
-            start_ns: self.u64()?,
-            cgroup_id: self.u64()?,
-            uid: self.u32()?,
-            vpid: self.u32()?,
+            tgid: part.u32()?,
+            exec_seq: part.u32()?,
+            start_ns: part.u64()?,
+            cgroup_id: part.u64()?,
+            uid: part.u32()?,
+            vpid: part.u32()?,
         })
     }
 
+    #[inline]
     fn conn(&mut self) -> Result<Conn, RecordError> {
+        let mut part = self.part::<{ size_of::<Conn>() }>()?;
         Ok(Conn {
-            id: self.u64()?,
-            start_ns: self.u64()?,
-            established_ns: self.u64()?,
-            owner: self.owner()?,
-            local: self.address()?,
-            peer: self.address()?,
-            local_port_be: self.u16()?,
-            peer_port_be: self.u16()?,
-            netns: self.u32()?,
-            family: self.u16()?,
-            flags: self.u16()?,
-            role: self.u8()?,
-            reserved: self.take()?,
-            closer: self.u32()?,
-            transition: self.u32()?,
+            id: part.u64()?,
+            start_ns: part.u64()?,
+            established_ns: part.u64()?,
+            owner: part.owner()?,
+            local: part.address()?,
+            peer: part.address()?,
+            local_port_be: part.u16()?,
+            peer_port_be: part.u16()?,
+            netns: part.u32()?,
+            family: part.u16()?,
+            flags: part.u16()?,
+            role: part.u8()?,
+            reserved: part.take()?,
+            closer: part.u32()?,
+            transition: part.u32()?,
         })
     }
 
+    #[inline]
     fn totals(&mut self) -> Result<Totals, RecordError> {
+        let mut part = self.part::<{ size_of::<Totals>() }>()?;
         Ok(Totals {
-            bytes_acked: self.u64()?,
-            bytes_received: self.u64()?,
-            bytes_sent: self.u64()?,
-            bytes_retrans: self.u64()?,
-            snd_una: self.u32()?,
-            snd_nxt: self.u32()?,
-            write_seq: self.u32()?,
-            segs_in: self.u32()?,
-            segs_out: self.u32()?,
-            total_retrans: self.u32()?,
-            srtt_us_8: self.u32()?,
-            sk_err: self.u32()?,
-            sk_flags: self.u32()?,
-            old_state: self.u8()?,
-            shutdown: self.u8()?,
-            reserved: self.take()?,
+            bytes_acked: part.u64()?,
+            bytes_received: part.u64()?,
+            bytes_sent: part.u64()?,
+            bytes_retrans: part.u64()?,
+            snd_una: part.u32()?,
+            snd_nxt: part.u32()?,
+            write_seq: part.u32()?,
+            segs_in: part.u32()?,
+            segs_out: part.u32()?,
+            total_retrans: part.u32()?,
+            srtt_us_8: part.u32()?,
+            sk_err: part.u32()?,
+            sk_flags: part.u32()?,
+            old_state: part.u8()?,
+            shutdown: part.u8()?,
+            reserved: part.take()?,
         })
     }
 
@@ -293,8 +343,8 @@ impl Reader<'_> {
         let argv0_len = usize::from(self.u16()?);
         let complete = self.u32()? == 1;
         let _reserved = self.u32()?;
-        let argv0: [u8; ARGV0_BYTES] = self.take()?;
-        let path: [u8; PATH_BYTES + NAME_BYTES] = self.take()?;
+        let argv0: &[u8; ARGV0_BYTES] = self.here()?;
+        let path: &[u8; PATH_BYTES + NAME_BYTES] = self.here()?;
         let names = names(&path[..path_len.min(path.len())]);
         let argv0 = &argv0[..argv0_len.min(ARGV0_BYTES)];
         let command = argv0.split(|&byte| byte == 0).next().filter(|text| !text.is_empty());
@@ -311,7 +361,7 @@ impl Reader<'_> {
     fn cgroup_path(&mut self) -> Result<Option<String>, RecordError> {
         let len = self.u32()? as usize;
         let complete = self.u32()? == 1;
-        let path: [u8; CGROUP_PATH_BYTES] = self.take()?;
+        let path: &[u8; CGROUP_PATH_BYTES] = self.here()?;
         Ok(path.get(..len).filter(|path| complete && path.starts_with(b"/")).map(text))
     }
 }

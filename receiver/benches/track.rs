@@ -124,10 +124,10 @@ fn living() -> Totals {
 }
 
 /// Identity, metrics and the event of each record, with the peer on another host or on this one.
-#[divan::bench(args = [conn as fn(u64) -> Conn, local])]
-fn apply(bencher: divan::Bencher<'_, '_>, conn: fn(u64) -> Conn) {
+#[divan::bench(args = ["peer elsewhere", "peer here"])]
+fn apply(bencher: divan::Bencher<'_, '_>, peer: &str) {
     let clock = Clock::ahead(1_000_000);
-    let setup = || (tracker(), records(conn));
+    let setup = || (tracker(), records(if peer == "peer here" { local } else { conn }));
     bencher.counter(ItemsCount::new(2 * CONNECTIONS)).with_inputs(setup).bench_values(
         |(mut tracker, records)| {
             for record in records {

@@ -68,6 +68,14 @@ impl Question<'_> {
     fn bytes(&self) -> Vec<u8> {
         postcard::to_extend(self, Vec::new()).unwrap_or_default()
     }
+
+    /// Hands the same to `to`; where they are few, without memory of their own.
+    fn with_bytes<T>(&self, to: impl FnOnce(&[u8]) -> T) -> T {
+        match postcard::to_slice(self, &mut [0; 128]) {
+            Ok(bytes) => to(bytes),
+            Err(_) => to(&self.bytes()),
+        }
+    }
 }
 
 /// What is known of a container; see [`Answer`].
@@ -137,7 +145,10 @@ impl Outside {
                 tape.borrow_mut().put(&Item::Answer { question: &question.bytes(), answer: &bytes });
                 answer
             }
-            Self::Replayed(answers) => answers.borrow_mut().next(&question.bytes()).unwrap_or_default(),
+            Self::Replayed(answers) => {
+                let next = |question: &[u8]| answers.borrow_mut().next(question);
+                question.with_bytes(next).unwrap_or_default()
+            }
         }
     }
 

@@ -60,6 +60,13 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// Whether every connection is told, and none is unexpected, whatever it is.
+    pub const fn tells_all(&self) -> bool {
+        let Self { networks: _, filters, expectations, sampling } = self;
+        let passes_all = filters.loopback && filters.include.is_empty() && filters.exclude.is_empty();
+        passes_all && expectations.0.is_empty() && sampling.0.is_empty()
+    }
+
     /// Makes it of settings.
     ///
     /// # Errors

@@ -99,7 +99,11 @@ impl Networks {
     }
 
     /// The name of the network around `address`. IPv4-mapped addresses must have been unmapped before.
+    #[inline]
     pub fn find(&self, address: IpAddr) -> Option<NetworkName> {
+        if self.names.is_empty() {
+            return None;
+        }
         let stretches = if address.is_ipv4() { &self.v4 } else { &self.v6 };
         stretches.find(bits(address))
     }

@@ -94,6 +94,13 @@ struct Described {
     identity: Identity,
 }
 
+impl Described {
+    #[inline]
+    fn is_of(&self, uid: u32, workload: &Rc<Workload>) -> bool {
+        self.uid == uid && Rc::ptr_eq(&self.workload, workload) && self.version == workload.version()
+    }
+}
+
 /// How events name a process: its own, and those of the other ends of its connections.
 #[derive(Debug, Clone)]
 pub struct Identity {
@@ -108,10 +115,9 @@ pub struct Identity {
 impl Identity {
     /// Both, from the Resource.
     pub fn of(resource: Resource) -> Self {
-        let service = resource.text("service.name").map(|name| {
-            let namespace = resource.text("service.namespace").map(str::to_owned);
-            Rc::new(PeerService { name: name.to_owned(), namespace })
-        });
+        let service = resource
+            .text("service.name")
+            .map(|name| Rc::new(PeerService::new(name, resource.text("service.namespace"))));
         Self { peer: Arc::new(Peer::of(&resource)), resource: Arc::new(resource), service }
     }
 }
@@ -162,24 +168,26 @@ impl Process {
         self.pid == owner.tgid && self.start_ticks == owner.start_ns / TICK_NS
     }
 
-    /// How events name it, as a process of this user in this workload.
-    pub fn identity(&self, uid: u32, workload: &Rc<Workload>, describer: &Describer) -> Identity {
-        let mut last = self.described.borrow_mut();
+    /// How events name it, as a process of this user in this workload: what `of` takes of that.
+    #[inline]
+    pub fn identity<T>(
+        &self,
+        uid: u32,
+        workload: &Rc<Workload>,
+        describer: &Describer,
+        of: impl FnOnce(&Identity) -> T,
+    ) -> T {
+        let last = self.described.borrow();
         if let Some(known) = &*last
-            && known.uid == uid
-            && known.version == workload.version()
-            && Rc::ptr_eq(&known.workload, workload)
+            && known.is_of(uid, workload)
         {
-            return known.identity.clone();
+            return of(&known.identity);
         }
+        drop(last);
         let identity = Identity::of(self.describe(uid, workload, describer));
-        *last = Some(Described {
-            uid,
-            workload: Rc::clone(workload),
-            version: workload.version(),
-            identity: identity.clone(),
-        });
-        identity
+        let workload = Rc::clone(workload);
+        let known = Described { uid, version: workload.version(), workload, identity };
+        of(&self.described.borrow_mut().insert(known).identity)
     }
 
     fn describe(&self, uid: u32, workload: &Workload, describer: &Describer) -> Resource {

@@ -128,7 +128,7 @@ impl Aggregator {
     ) -> GroupHandle {
         let mut held = process.group.borrow_mut();
         if let Some((of, group)) = &*held
-            && *of == *workload.key()
+            && of == workload.key()
             && !group.borrow().is_retired()
         {
             return Rc::clone(group);
@@ -269,7 +269,9 @@ impl Aggregator {
                 let builder = Resource::builder().with("service.instance.id", describer.instance_id(&parts));
                 process.image.describe(builder, workload, describer).build()
             }
-            ResourceMode::Process => process.identity(uid, workload, describer).resource.as_ref().clone(),
+            ResourceMode::Process => {
+                process.identity(uid, workload, describer, |identity| identity.resource.as_ref().clone())
+            }
             ResourceMode::Container if !workload.is_host() => {
                 let instance = describer.instance_id(&[workload.instance_part(), ""]);
                 let builder = Resource::builder().with("service.instance.id", instance);
@@ -292,7 +294,7 @@ fn host_resource(describer: &Describer, part: &[&str]) -> ResourceBuilder {
 mod tests {
     use convis_exporters::model::{PeerNetwork, PointValue, Role, Value};
 
-    use super::super::group::Dimensions;
+    use super::super::facet::{Dimensions, Facet};
     use super::super::instruments::{Extra, Instrument};
     use super::*;
     use crate::clock::Clock;
@@ -328,7 +330,7 @@ mod tests {
 
     fn open(aggregator: &mut Aggregator, process: &Process) {
         let group = aggregator.group(process, 0, &host(), &describer());
-        group.borrow_mut().add(Instrument::Opened, None, Extra::None, 1);
+        group.borrow_mut().add(Instrument::Opened, &Facet::undivided(), Extra::None, 1);
     }
 
     /// Scenario: two processes of one executable and one of another, in each mode.
@@ -379,10 +381,10 @@ mod tests {
         let mut aggregator = aggregator(ResourceMode::Executable, 0);
         for _ in 0..2 {
             let host = aggregator.host(&describer());
-            host.borrow_mut().add(Instrument::Io, None, Extra::Transmit, 1);
+            host.borrow_mut().add(Instrument::Io, &Facet::undivided(), Extra::Transmit, 1);
         }
         let dropped = aggregator.dropped(&describer());
-        dropped.borrow_mut().add(Instrument::Io, None, Extra::Transmit, 5);
+        dropped.borrow_mut().add(Instrument::Io, &Facet::undivided(), Extra::Transmit, 5);
         let batch = aggregator.collect(200);
         let mut of: Vec<_> = batch.resources.iter().collect();
         of.sort_by_key(|of| of.resource.get("convis.dropped").is_some());
@@ -443,7 +445,7 @@ mod tests {
                 peer: None,
             };
             let group = aggregator.group(process, 0, &host(), &describer());
-            group.borrow_mut().record(Instrument::Rtt, &of, seconds);
+            group.borrow_mut().record(Instrument::Rtt, &of.into(), seconds);
         };
         // Start and value of the count of connections, then of the histogram: count, sum, and those in exponential buckets.
         let read = |batch: &MetricBatch| -> Vec<(u64, f64, Option<u64>)> {

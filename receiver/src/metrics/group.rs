@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use convis_exporters::model::metric::AttributeSet;
 use convis_exporters::model::{
-    self, Histogram, Metric, MetricResource, OwnedValue, PeerNetwork, Point, PointValue, Resource, Role,
+    self, Histogram, Metric, MetricResource, OwnedValue, Point, PointValue, Resource, Role,
 };
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 
+use super::facet::{Dimensions, Facet, Rows, SeriesId};
 use super::instruments::{Extra, Instrument};
 
 /// Distinct remote ports of a Resource's clients that are kept as `server.port`.
@@ -17,40 +18,6 @@ const REMOTE_PORTS: usize = 100;
 
 /// Shared by the aggregator and every process of the Resource: once only the aggregator holds it, the processes are gone.
 pub type GroupHandle = Rc<RefCell<Group>>;
-
-/// The service at the other end, where it is known.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct PeerService {
-    /// `service.peer.name`.
-    pub name: String,
-    /// `service.peer.namespace`.
-    pub namespace: Option<String>,
-}
-
-/// What all connection instruments are split by.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Dimensions {
-    /// `network.type` is `ipv6`.
-    pub v6: bool,
-    /// `convis.connection.role`.
-    pub role: Role,
-    /// `server.port`, while it is kept.
-    pub port: Option<u16>,
-    /// `convis.peer.network`.
-    pub network: PeerNetwork,
-    /// `service.peer.name` and `service.peer.namespace`.
-    pub peer: Option<Rc<PeerService>>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Key {
-    Series(Instrument, Option<Dimensions>, Extra),
-    Overflow(Instrument),
-}
-
-/// A series of a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SeriesId(usize);
 
 #[derive(Debug)]
 struct Series {
@@ -67,7 +34,9 @@ pub struct Group {
     /// Start of series that begin now: the last time everything was read.
     since_unix_nanos: u64,
     cardinality: usize,
-    ids: FxHashMap<Key, SeriesId>,
+    rows: Rows,
+    /// Where there was no room for another series.
+    overflows: [Option<SeriesId>; Instrument::COUNT],
     series: Vec<Series>,
     sets: [usize; Instrument::COUNT],
     remote_ports: FxHashSet<u16>,
@@ -89,7 +58,8 @@ impl Group {
             resource,
             since_unix_nanos,
             cardinality,
-            ids: FxHashMap::default(),
+            rows: Rows::default(),
+            overflows: [None; Instrument::COUNT],
             series: Vec::new(),
             sets: [0; Instrument::COUNT],
             remote_ports: FxHashSet::default(),
@@ -108,6 +78,7 @@ impl Group {
     }
 
     /// Whether another group goes on.
+    #[inline]
     pub fn is_retired(&self) -> bool {
         self.retired
     }
@@ -153,34 +124,32 @@ impl Group {
     }
 
     /// Adds to a sum and says which series it is.
-    pub fn add(
-        &mut self,
-        instrument: Instrument,
-        of: Option<&Dimensions>,
-        extra: Extra,
-        amount: i64,
-    ) -> SeriesId {
-        let id = self.id(instrument, of, extra);
+    #[inline]
+    pub fn add(&mut self, instrument: Instrument, facet: &Facet, extra: Extra, amount: i64) -> SeriesId {
+        let id = self.id(instrument, facet, extra);
         self.add_to(id, amount);
         id
     }
 
     /// Adds to the sum that [`Group::add`] named.
+    #[inline]
     pub fn add_to(&mut self, id: SeriesId, amount: i64) {
         self.changed = true;
-        if let Some(Series { value: PointValue::Sum(sum), .. }) = self.series.get_mut(id.0) {
+        if let Some(Series { value: PointValue::Sum(sum), .. }) = self.series.get_mut(id.index()) {
             *sum = sum.saturating_add(amount);
         }
     }
 
     /// Adds a measurement to a histogram.
-    pub fn record(&mut self, instrument: Instrument, of: &Dimensions, measured: f64) {
-        let id = self.id(instrument, Some(of), Extra::None);
+    #[inline]
+    pub fn record(&mut self, instrument: Instrument, facet: &Facet, measured: f64) {
+        let id = self.id(instrument, facet, Extra::None);
         self.changed = true;
         let model::Instrument::Histogram { bounds } = instrument.descriptor().instrument else {
             return;
         };
-        if let Some(Series { value: PointValue::Histogram(histogram), .. }) = self.series.get_mut(id.0) {
+        if let Some(Series { value: PointValue::Histogram(histogram), .. }) = self.series.get_mut(id.index())
+        {
             histogram.record(bounds, measured);
         }
     }
@@ -230,35 +199,49 @@ impl Group {
         (!metrics.is_empty()).then(|| MetricResource { resource: Arc::clone(&self.resource), metrics })
     }
 
-    fn id(&mut self, instrument: Instrument, of: Option<&Dimensions>, extra: Extra) -> SeriesId {
-        let key = Key::Series(instrument, of.cloned(), extra);
-        if let Some(id) = self.ids.get(&key) {
-            return *id;
-        }
-        let room = !self.overflow_only && self.sets[instrument as usize] < self.cardinality;
-        if room {
-            return self.begin(key, instrument, attributes(of, extra));
-        }
-        self.overflowed += 1;
-        let key = Key::Overflow(instrument);
-        match self.ids.get(&key) {
-            Some(id) => *id,
-            None => self.begin(key, instrument, vec![("otel.metric.overflow", true.into())]),
+    #[inline]
+    fn id(&mut self, instrument: Instrument, facet: &Facet, extra: Extra) -> SeriesId {
+        match self.rows.find(facet, instrument, extra) {
+            Some(id) => id,
+            None => self.look_up(instrument, facet, extra),
         }
     }
 
-    fn begin(&mut self, key: Key, instrument: Instrument, attributes: AttributeSet) -> SeriesId {
+    #[inline(never)]
+    fn look_up(&mut self, instrument: Instrument, facet: &Facet, extra: Extra) -> SeriesId {
+        let found = self.rows.locate(facet).then(|| self.rows.find(facet, instrument, extra)).flatten();
+        found.unwrap_or_else(|| self.begin(instrument, facet, extra))
+    }
+
+    /// A new series, or the one of what has no room.
+    #[cold]
+    fn begin(&mut self, instrument: Instrument, facet: &Facet, extra: Extra) -> SeriesId {
+        let room = !self.overflow_only && self.sets[instrument as usize] < self.cardinality;
+        if room {
+            let id = self.push(instrument, attributes(facet.dimensions(), extra));
+            self.rows.add(facet, instrument, extra, id);
+            return id;
+        }
+        self.overflowed += 1;
+        if let Some(id) = self.overflows[instrument as usize] {
+            return id;
+        }
+        let id = self.push(instrument, vec![("otel.metric.overflow", true.into())]);
+        self.overflows[instrument as usize] = Some(id);
+        id
+    }
+
+    fn push(&mut self, instrument: Instrument, attributes: AttributeSet) -> SeriesId {
         let value = match instrument.descriptor().instrument {
             model::Instrument::Histogram { bounds } => {
                 PointValue::Histogram(Histogram::new(bounds, self.exponential))
             }
             model::Instrument::Counter | model::Instrument::UpDownCounter => PointValue::Sum(0),
         };
-        let id = SeriesId(self.series.len());
+        let id = SeriesId::at(self.series.len());
         let start_unix_nanos = self.since_unix_nanos;
         self.series.push(Series { instrument, attributes: Arc::new(attributes), start_unix_nanos, value });
         self.sets[instrument as usize] += 1;
-        self.ids.insert(key, id);
         id
     }
 }
@@ -274,9 +257,9 @@ fn attributes(of: Option<&Dimensions>, extra: Extra) -> AttributeSet {
             set.push(("server.port", port.into()));
         }
         if let Some(peer) = &of.peer {
-            set.push(("service.peer.name", peer.name.as_str().into()));
-            if let Some(namespace) = &peer.namespace {
-                set.push(("service.peer.namespace", namespace.as_str().into()));
+            set.push(("service.peer.name", peer.name().into()));
+            if let Some(namespace) = peer.namespace() {
+                set.push(("service.peer.namespace", namespace.into()));
             }
         }
     }
@@ -289,6 +272,8 @@ fn attributes(of: Option<&Dimensions>, extra: Extra) -> AttributeSet {
 
 #[cfg(test)]
 mod tests {
+    use convis_exporters::model::PeerNetwork;
+
     use super::*;
 
     const OF: Dimensions = Dimensions {
@@ -298,6 +283,10 @@ mod tests {
         network: PeerNetwork::Loopback,
         peer: None,
     };
+
+    fn of() -> Facet {
+        Facet::from(OF)
+    }
 
     fn group() -> Group {
         Group::new(Arc::new(Resource::builder().build()), 100, 3)
@@ -320,12 +309,12 @@ mod tests {
     #[test]
     fn points_are_cumulative() {
         let mut group = group();
-        group.add(Instrument::Io, Some(&OF), Extra::Transmit, 5);
-        let active = group.add(Instrument::Active, Some(&OF), Extra::None, 1);
-        group.record(Instrument::Rtt, &OF, 0.000_05);
-        group.record(Instrument::Rtt, &OF, 11.0);
+        group.add(Instrument::Io, &of(), Extra::Transmit, 5);
+        let active = group.add(Instrument::Active, &of(), Extra::None, 1);
+        group.record(Instrument::Rtt, &of(), 0.000_05);
+        group.record(Instrument::Rtt, &of(), 11.0);
         group.collect(200).unwrap();
-        group.add(Instrument::Io, Some(&OF), Extra::Transmit, 7);
+        group.add(Instrument::Io, &of(), Extra::Transmit, 7);
         group.add_to(active, -1);
         let batch = group.collect(300).unwrap();
         assert_eq!(sums(&batch, "convis.tcp.connection.io"), [12]);
@@ -344,7 +333,7 @@ mod tests {
     fn exponential_buckets_are_there_when_wanted() {
         let mut group = group().with_exponential(true);
         for seconds in [0.5, 0.000_05, 11.0] {
-            group.record(Instrument::Rtt, &OF, seconds);
+            group.record(Instrument::Rtt, &of(), seconds);
         }
         let batch = group.collect(200).unwrap();
         let PointValue::Histogram(histogram) = &batch.metrics[0].points[0].value else {
@@ -360,9 +349,9 @@ mod tests {
     #[test]
     fn a_late_series_starts_late() {
         let mut group = group();
-        group.add(Instrument::Opened, Some(&OF), Extra::None, 1);
+        group.add(Instrument::Opened, &of(), Extra::None, 1);
         group.collect(200).unwrap();
-        group.add(Instrument::Io, Some(&OF), Extra::Transmit, 1);
+        group.add(Instrument::Io, &of(), Extra::Transmit, 1);
         let batch = group.collect(300).unwrap();
         assert_eq!(batch.metrics[0].descriptor.name, "convis.tcp.connection.io");
         assert_eq!(batch.metrics[0].points[0].start_unix_nanos, 200);
@@ -374,9 +363,9 @@ mod tests {
     fn beyond_the_limit_is_one_set() {
         let mut group = group();
         for port in 1..=10 {
-            group.add(Instrument::Opened, Some(&Dimensions { port: Some(port), ..OF }), Extra::None, 1);
+            group.add(Instrument::Opened, &Dimensions { port: Some(port), ..OF }.into(), Extra::None, 1);
         }
-        group.add(Instrument::Opened, Some(&Dimensions { port: Some(1), ..OF }), Extra::None, 1);
+        group.add(Instrument::Opened, &Dimensions { port: Some(1), ..OF }.into(), Extra::None, 1);
         let batch = group.collect(200).unwrap();
         assert_eq!(sums(&batch, "convis.tcp.connection.opened"), [2, 1, 1, 7]);
         let overflow = &batch.metrics[0].points[3].attributes;
@@ -400,7 +389,7 @@ mod tests {
     #[test]
     fn idle_and_ended() {
         let mut group = group();
-        group.add(Instrument::Opened, Some(&OF), Extra::None, 1);
+        group.add(Instrument::Opened, &of(), Extra::None, 1);
         group.collect(200);
         group.collect(500);
         assert_eq!(group.idle_nanos(), 300);

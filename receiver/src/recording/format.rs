@@ -152,10 +152,16 @@ impl<'a> Raw<'a> {
     }
 
     /// Appends all of them to `to`.
+    #[inline]
     pub fn append_to(self, to: &mut Vec<u8>) {
+        const ZEROS: [u8; 256] = [0; 256];
         let end = to.len() + self.len as usize;
+        to.reserve(self.len as usize);
         to.extend_from_slice(self.head);
-        to.resize(end, 0);
+        match ZEROS.get(..end.saturating_sub(to.len())) {
+            Some(zeros) => to.extend_from_slice(zeros),
+            None => to.resize(end, 0),
+        }
     }
 
     /// How many they are, with the zeros.
@@ -238,6 +244,37 @@ pub(super) fn take_item<'a>(payload: &mut &'a [u8]) -> Option<Item<'a>> {
         Item::Ring(raw) | Item::Entry(_, raw) | Item::Live(raw) if !raw.is_possible() => None,
         item => Some(item),
     }
+}
+
+/// Takes the next item if it is a record of the ring, as most are; `None` says nothing of what it is.
+#[inline]
+pub(super) fn take_ring<'a>(payload: &mut &'a [u8]) -> Option<Raw<'a>> {
+    const RING: u8 = 1;
+    let (kind, mut rest) = payload.split_first()?;
+    if *kind != RING {
+        return None;
+    }
+    let len = take_small(&mut rest)?;
+    let used = take_small(&mut rest)?;
+    let (head, rest) = rest.split_at_checked(used as usize)?;
+    let raw = Raw { len, head };
+    if !raw.is_possible() {
+        return None;
+    }
+    *payload = rest;
+    Some(raw)
+}
+
+/// A number of one byte or two.
+#[inline]
+fn take_small(bytes: &mut &[u8]) -> Option<u32> {
+    let (number, rest) = match **bytes {
+        [low, ref rest @ ..] if low < 0x80 => (u32::from(low), rest),
+        [low, high, ref rest @ ..] if high < 0x80 => (u32::from(low & 0x7f) | u32::from(high) << 7, rest),
+        _ => return None,
+    };
+    *bytes = rest;
+    Some(number)
 }
 
 /// What a recording begins with.
@@ -368,6 +405,31 @@ mod tests {
                 prop_assert_eq!(&back[1..], &bytes[..]);
             }
             prop_assert!(payload.is_empty());
+        }
+
+        /// Scenario: any bytes behind those that say that a record of the ring follows.
+        /// Guarantees: they are taken for what postcard takes them for.
+        #[test]
+        fn records_are_as_postcard_has_them(
+            len in prop_oneof![any::<u8>().prop_map(u32::from), any::<u32>()],
+            head in proptest::collection::vec(any::<u8>(), 0..300),
+            cut in 0_usize..320,
+            other in proptest::collection::vec(any::<u8>(), 0..9),
+        ) {
+            let mut ring = Item::Ring(Raw { len, head: &head }).append_to(Vec::new());
+            ring.truncate(cut);
+            for bytes in [ring, [&[1], &other[..]].concat()] {
+                let mut rest = &bytes[..];
+                if let Some(raw) = take_ring(&mut rest) {
+                    prop_assert_eq!(postcard::take_from_bytes(&bytes), Ok((Item::Ring(raw), rest)));
+                    prop_assert!(take_item(&mut &bytes[..]).is_some());
+                } else {
+                    prop_assert_eq!(rest, &bytes[..]);
+                }
+            }
+            let whole = Raw { len: 300 + len % 0x800, head: &head };
+            let bytes = Item::Ring(whole).append_to(Vec::new());
+            prop_assert_eq!(take_ring(&mut &bytes[..]), Some(whole));
         }
 
         /// Scenario: any counters.

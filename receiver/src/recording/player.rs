@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read};
+use std::io::{self, BufReader, Read};
 use std::ops::Range;
 use std::path::Path;
 use std::rc::Rc;
@@ -12,7 +12,8 @@ use std::sync::Arc;
 use convis_ebpf::wire::Counters;
 
 use super::format::{
-    self, FORMAT, FRAME_HEAD_BYTES, Header, Instant, Item, LAYOUT, MAGIC, MOST_FRAME_BYTES, START_BYTES, Step,
+    self, FORMAT, FRAME_HEAD_BYTES, Header, Instant, Item, LAYOUT, MAGIC, MOST_FRAME_BYTES, Raw, START_BYTES,
+    Step,
 };
 use crate::outside::{Answers, Question};
 
@@ -65,6 +66,10 @@ pub struct Contents {
 /// # Errors
 /// It is none, or damaged. That it ends in the middle, as after a kill, is none.
 pub fn verify(source: impl Read) -> Result<Contents, ReplayError> {
+    look_through(Stream { source, taken: Vec::new() })
+}
+
+fn look_through(source: impl Source) -> Result<Contents, ReplayError> {
     let mut frames = Frames::new(source)?;
     let header = frames.header()?;
     let mut contents = Contents { header, steps: 0, records: 0, is_complete: false, torn_bytes: 0 };
@@ -77,6 +82,13 @@ pub fn verify(source: impl Read) -> Result<Contents, ReplayError> {
         let mut rest = payload;
         bytes += payload.len();
         while !rest.is_empty() {
+            if in_step.is_some()
+                && let Some(raw) = format::take_ring(&mut rest)
+            {
+                records += 1;
+                bytes += raw.len();
+                continue;
+            }
             let Some(item) = format::take_item(&mut rest) else {
                 return Err(damaged);
             };
@@ -116,10 +128,65 @@ pub fn verify(source: impl Read) -> Result<Contents, ReplayError> {
     Ok(contents)
 }
 
-/// The frames of a file.
-struct Frames<R> {
+/// Bytes in their order.
+trait Source {
+    /// The next ones, `len` of them; fewer only where they end.
+    fn take(&mut self, len: usize) -> io::Result<&[u8]>;
+
+    /// Whether they may be others than when they were looked through.
+    fn may_change(&self) -> bool {
+        true
+    }
+}
+
+/// Of a file.
+struct Stream<R> {
     source: R,
-    payload: Vec<u8>,
+    taken: Vec<u8>,
+}
+
+impl<R: Read> Source for Stream<R> {
+    fn take(&mut self, len: usize) -> io::Result<&[u8]> {
+        self.taken.clear();
+        // Reserves as it reads, whatever the length claims.
+        (&mut self.source).take(len as u64).read_to_end(&mut self.taken)?;
+        Ok(&self.taken)
+    }
+}
+
+/// In memory.
+struct Memory {
+    bytes: Arc<[u8]>,
+    at: usize,
+    /// Whether they have been looked through.
+    is_known: bool,
+}
+
+impl Source for Memory {
+    fn take(&mut self, len: usize) -> io::Result<&[u8]> {
+        let begin = self.at;
+        self.at = begin.saturating_add(len).min(self.bytes.len());
+        Ok(&self.bytes[begin..self.at])
+    }
+
+    fn may_change(&self) -> bool {
+        !self.is_known
+    }
+}
+
+impl<S: Source + ?Sized> Source for Box<S> {
+    fn take(&mut self, len: usize) -> io::Result<&[u8]> {
+        (**self).take(len)
+    }
+
+    fn may_change(&self) -> bool {
+        (**self).may_change()
+    }
+}
+
+/// The frames of a file.
+struct Frames<S> {
+    source: S,
     /// Where the last frame begins, and where it ends.
     frame_at: u64,
     at: u64,
@@ -127,11 +194,12 @@ struct Frames<R> {
     torn_bytes: u64,
 }
 
-impl<R: Read> Frames<R> {
-    fn new(mut source: R) -> Result<Self, ReplayError> {
-        let mut start = [0; START_BYTES];
-        let read = read_up_to(&mut source, &mut start)?;
-        if read < START_BYTES || start[..MAGIC.len()] != MAGIC {
+impl<S: Source> Frames<S> {
+    fn new(mut source: S) -> Result<Self, ReplayError> {
+        let Some(start) = source.take(START_BYTES)?.first_chunk::<START_BYTES>().copied() else {
+            return Err(ReplayError::Foreign);
+        };
+        if start[..MAGIC.len()] != MAGIC {
             return Err(ReplayError::Foreign);
         }
         let format = u16::from_le_bytes([start[8], start[9]]);
@@ -142,7 +210,7 @@ impl<R: Read> Frames<R> {
             return Err(ReplayError::Layout);
         }
         let at = START_BYTES as u64;
-        Ok(Self { source, payload: Vec::new(), frame_at: at, at, torn_bytes: 0 })
+        Ok(Self { source, frame_at: at, at, torn_bytes: 0 })
     }
 
     fn header(&mut self) -> Result<Header, ReplayError> {
@@ -154,45 +222,43 @@ impl<R: Read> Frames<R> {
     /// The payload of the next whole frame.
     fn next(&mut self) -> Result<Option<&[u8]>, ReplayError> {
         self.frame_at = self.at;
-        let mut head = [0; FRAME_HEAD_BYTES];
-        let read = read_up_to(&mut self.source, &mut head)?;
+        let head = self.source.take(FRAME_HEAD_BYTES)?;
+        let Some(head) = head.first_chunk::<FRAME_HEAD_BYTES>().copied() else {
+            self.torn_bytes = head.len() as u64;
+            return Ok(None);
+        };
         let [len, crc] =
             [0, 4].map(|at| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]));
         let len = len as usize;
-        if read < head.len() {
-            self.torn_bytes = read as u64;
-            return Ok(None);
-        }
         if len == 0 {
             return self.nothing_but_zeros(head);
         }
         if len > MOST_FRAME_BYTES {
             return Err(ReplayError::Damaged(self.frame_at));
         }
-        self.payload.clear();
-        // Reserves as it reads, whatever the length claims.
-        let read = (&mut self.source).take(len as u64).read_to_end(&mut self.payload)?;
-        if read < len {
-            self.torn_bytes = (FRAME_HEAD_BYTES + read) as u64;
+        let may_change = self.source.may_change();
+        let payload = self.source.take(len)?;
+        if payload.len() < len {
+            self.torn_bytes = (FRAME_HEAD_BYTES + payload.len()) as u64;
             return Ok(None);
         }
-        if crc32fast::hash(&self.payload) != crc {
+        if may_change && crc32fast::hash(payload) != crc {
             return Err(ReplayError::Damaged(self.frame_at));
         }
         self.at += (FRAME_HEAD_BYTES + len) as u64;
-        Ok(Some(&self.payload))
+        Ok(Some(payload))
     }
 
     /// A machine that lost power can leave zeros where its last writes were to be.
     fn nothing_but_zeros(&mut self, head: [u8; FRAME_HEAD_BYTES]) -> Result<Option<&[u8]>, ReplayError> {
+        const BLOCK_BYTES: usize = 4096;
         self.torn_bytes = head.len() as u64;
-        let mut block = [0; 4096];
         let mut is_zero = head == [0; FRAME_HEAD_BYTES];
         loop {
-            let read = read_up_to(&mut self.source, &mut block)?;
-            is_zero &= block[..read].iter().all(|byte| *byte == 0);
-            self.torn_bytes += read as u64;
-            match (is_zero, read) {
+            let block = self.source.take(BLOCK_BYTES)?;
+            is_zero &= block.iter().all(|byte| *byte == 0);
+            self.torn_bytes += block.len() as u64;
+            match (is_zero, block.len()) {
                 (false, _) => return Err(ReplayError::Damaged(self.frame_at)),
                 (true, 0) => return Ok(None),
                 _ => {}
@@ -201,22 +267,9 @@ impl<R: Read> Frames<R> {
     }
 }
 
-fn read_up_to(source: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match source.read(&mut buffer[filled..]) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
-}
-
 /// Gives back what was recorded, in its order.
 pub struct Player {
-    frames: Frames<Box<dyn Read>>,
+    frames: Frames<Box<dyn Source>>,
     contents: Contents,
     /// When the capture task was made.
     start: Instant,
@@ -247,7 +300,8 @@ impl Player {
     /// See [`verify`].
     pub fn open(path: &Path) -> Result<Self, ReplayError> {
         let contents = verify(BufReader::new(File::open(path)?))?;
-        Self::of(contents, Box::new(BufReader::with_capacity(BUFFER_BYTES, File::open(path)?)))
+        let source = BufReader::with_capacity(BUFFER_BYTES, File::open(path)?);
+        Self::of(contents, Box::new(Stream { source, taken: Vec::new() }))
     }
 
     /// Of a recording in memory.
@@ -255,10 +309,11 @@ impl Player {
     /// # Errors
     /// See [`verify`].
     pub fn of_bytes(bytes: Arc<[u8]>) -> Result<Self, ReplayError> {
-        Self::of(verify(&bytes[..])?, Box::new(Cursor::new(bytes)))
+        let contents = look_through(Memory { bytes: Arc::clone(&bytes), at: 0, is_known: false })?;
+        Self::of(contents, Box::new(Memory { bytes, at: 0, is_known: true }))
     }
 
-    fn of(contents: Contents, source: Box<dyn Read>) -> Result<Self, ReplayError> {
+    fn of(contents: Contents, source: Box<dyn Source>) -> Result<Self, ReplayError> {
         let mut frames = Frames::new(source)?;
         frames.header()?;
         let steps_left = contents.steps;
@@ -304,6 +359,10 @@ impl Player {
             let payload = self.frames.next()?.ok_or(ReplayError::Damaged(at))?;
             let mut rest = payload;
             while !rest.is_empty() {
+                if let Some(raw) = format::take_ring(&mut rest) {
+                    self.present.take_ring(raw);
+                    continue;
+                }
                 match format::take_item(&mut rest).ok_or(ReplayError::Damaged(at))? {
                     Item::Step(step, at) => begun = Some((step, at)),
                     Item::Answer { question, answer } => answers.add(question, answer),
@@ -363,16 +422,16 @@ impl Present {
     }
 
     fn take(&mut self, item: Item<'_>) {
-        let begin = self.bytes.len();
         match item {
-            Item::Ring(raw) | Item::Entry(_, raw) | Item::Live(raw) => raw.append_to(&mut self.bytes),
-            _ => {}
-        }
-        let range = begin..self.bytes.len();
-        match item {
-            Item::Ring(_) => add(&mut self.ring, range),
-            Item::Entry(key, _) => add(&mut self.ledger, (key, range)),
-            Item::Live(_) => add(&mut self.live, range),
+            Item::Ring(raw) => self.take_ring(raw),
+            Item::Entry(key, raw) => {
+                let range = self.keep(raw);
+                add(&mut self.ledger, (key, range));
+            }
+            Item::Live(raw) => {
+                let range = self.keep(raw);
+                add(&mut self.live, range);
+            }
             Item::Drained => self.ring.push_back(Vec::new()),
             Item::Swept => self.ledger.push_back(Vec::new()),
             Item::Walked => self.live.push_back(Vec::new()),
@@ -385,6 +444,17 @@ impl Present {
             Item::Skipped(runs) => self.skipped = runs,
             Item::Step(..) | Item::Answer { .. } | Item::End => {}
         }
+    }
+
+    fn take_ring(&mut self, raw: Raw<'_>) {
+        let range = self.keep(raw);
+        add(&mut self.ring, range);
+    }
+
+    fn keep(&mut self, raw: Raw<'_>) -> Range<usize> {
+        let begin = self.bytes.len();
+        raw.append_to(&mut self.bytes);
+        begin..self.bytes.len()
     }
 }
 

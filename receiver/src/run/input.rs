@@ -97,18 +97,18 @@ impl Input {
     }
 
     /// Hands each record that is in the ring to `hand`.
-    pub(super) fn drain(&mut self, mut hand: impl FnMut(Result<Record, RecordError>)) {
+    pub(super) fn drain(&mut self, mut hand: impl FnMut(Result<&Record, &RecordError>)) {
         match &mut self.from {
-            From::Kernel(source, None) => source.drain(|bytes| hand(Record::parse(bytes))),
+            From::Kernel(source, None) => source.drain(|bytes| hand(Record::parse(bytes).as_ref())),
             From::Kernel(source, Some(tape)) => {
                 source.drain(|bytes| {
                     tape.borrow_mut().put(&Item::Ring(Raw::of(bytes)));
                     // Whoever takes it may ask the host, whose answer is written down as well.
-                    hand(Record::parse(bytes));
+                    hand(Record::parse(bytes).as_ref());
                 });
                 tape.borrow_mut().put(&Item::Drained);
             }
-            From::Recording(player) => player.ring(|bytes| hand(Record::parse(bytes))),
+            From::Recording(player) => player.ring(|bytes| hand(Record::parse(bytes).as_ref())),
         }
     }
 
@@ -168,9 +168,9 @@ impl Input {
     }
 
     /// Hands each living entry to `hand`, see [`Source::live`].
-    pub(super) fn live(&mut self, mut hand: impl FnMut(Record)) -> Result<(), SourceError> {
+    pub(super) fn live(&mut self, mut hand: impl FnMut(&Record)) -> Result<(), SourceError> {
         let mut parsed = |bytes: &[u8]| {
-            if let Ok(record) = Record::parse(bytes) {
+            if let Ok(record) = &Record::parse(bytes) {
                 hand(record);
             }
         };

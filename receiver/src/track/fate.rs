@@ -3,7 +3,7 @@
 //! By then the names of its container have come, or are no longer waited for. All events of an end and all metrics follow
 //! one decision, whatever becomes known or configured later.
 
-use convis_exporters::model::{Connection, EventName, Resource, Role};
+use convis_exporters::model::{EventName, Resource, Role};
 use convis_otel_config::policy::{self, Facts, Policy};
 
 use super::ends::End;
@@ -49,18 +49,15 @@ impl Tracker {
         if let Some(fate) = end.fate.get() {
             return fate;
         }
-        let mut connection = end.connection.get();
         let is_failed = counts == Counts::Failure;
-        let fate = decide(&self.policy, &mut self.sampler, &mut connection, resource, is_failed);
-        end.connection.set(connection);
+        let fate = decide(&self.policy, &mut self.sampler, end, resource, is_failed);
         end.fate.set(Some(fate));
         fate
     }
 
     /// Counts an end that breaks an expectation, once, as soon as its role is known.
     pub(super) fn count_unexpected(&mut self, end: &End) {
-        let connection = end.connection.get();
-        let Some(role) = connection.role.filter(|_| connection.unexpected) else {
+        let Some(role) = end.role().filter(|_| end.is_unexpected()) else {
             return;
         };
         if end.unexpected_counted.replace(true) {
@@ -69,37 +66,39 @@ impl Tracker {
         let peer = self.peer_service(end);
         let group = self.group(&end.holder);
         let mut group = group.borrow_mut();
-        let of = series::dimensions(&mut group, &connection, role, peer);
-        group.add(Instrument::Unexpected, Some(&of), Extra::None, 1);
+        let of = series::facet(&mut group, end.facts(), role, peer);
+        group.add(Instrument::Unexpected, &of, Extra::None, 1);
     }
 }
 
-fn decide(
-    policy: &Policy,
-    sampler: &mut Sampler,
-    connection: &mut Connection,
-    resource: &Resource,
-    is_failed: bool,
-) -> Fate {
+fn decide(policy: &Policy, sampler: &mut Sampler, end: &End, resource: &Resource, is_failed: bool) -> Fate {
+    if policy.tells_all() {
+        return Fate::Told;
+    }
     let owner = |key| resource.text(key);
+    let connection = end.facts();
+    let role = end.role();
+    let server = role.map(|role| match role {
+        Role::Client => connection.peer,
+        Role::Server => connection.local,
+    });
     let facts = Facts {
         owner: &owner,
-        role: connection.role.map(|role| match role {
+        role: role.map(|role| match role {
             Role::Client => policy::Role::Client,
             Role::Server => policy::Role::Server,
         }),
         local: connection.local.ip(),
         peer: connection.peer.ip(),
         network: connection.peer_network.as_str(),
-        server_port: connection.server().map(|server| server.port()),
+        server_port: server.map(|server| server.port()),
     };
     if !policy.filters.pass(&facts) {
         return Fate::Filtered;
     }
     let unexpected = policy.expectations.are_broken_by(&facts);
-    let rule = policy.sampling.rule_for(&facts, is_failed, unexpected);
-    let is_told = rule.is_none_or(|rule| sampler.picks(rule, &facts));
-    connection.unexpected = unexpected;
-    connection.sampling_weight = rule.map_or(1, |(_, rule)| rule.one_in.get());
+    let sampled_by = policy.sampling.rule_for(&facts, is_failed, unexpected);
+    let is_told = sampled_by.is_none_or(|rule| sampler.picks(rule, &facts));
+    end.judge(unexpected, sampled_by.map_or(1, |(_, rule)| rule.one_in.get()));
     if is_told { Fate::Told } else { Fate::Sampled }
 }

@@ -18,10 +18,11 @@ pub(super) struct Holder {
 }
 
 impl Holder {
-    /// How events name it; `None` without a process.
-    pub(super) fn identity(&self, describer: &Describer) -> Option<Identity> {
+    /// What `of` takes of how events name it; `None` without a process.
+    #[inline]
+    pub(super) fn identity<T>(&self, describer: &Describer, of: impl FnOnce(&Identity) -> T) -> Option<T> {
         let process = self.process.as_ref()?;
-        Some(process.identity(self.uid, &self.workload, describer))
+        Some(process.identity(self.uid, &self.workload, describer, of))
     }
 
     /// Whether both are known and one process, whatever images it ran.

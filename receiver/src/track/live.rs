@@ -91,7 +91,7 @@ pub(super) struct Walk {
 impl Live {
     /// Nothing read of it yet.
     pub(super) fn new(end: Rc<End>, established_ns: u64, left_out: bool, walk: u32) -> Self {
-        let preexisting = end.connection.get().preexisting;
+        let preexisting = end.facts().preexisting;
         Self {
             end,
             left_out,
@@ -216,7 +216,7 @@ impl Tracker {
         live.walk = self.walk.number;
         if !live.left_out {
             self.learn_role(&mut live, conn, raw, now);
-            live.grow_to(totals::of(raw, live.end.connection.get().role));
+            live.grow_to(totals::of(raw, live.end.role()));
             self.report(&mut live, time_ns, now);
         }
         self.live.insert(conn.id, live);
@@ -258,7 +258,7 @@ impl Tracker {
         let mut live = self.begin(conn, now);
         if !live.left_out {
             live.baseline = Some(Box::new(*raw));
-            live.figures = totals::of(raw, live.end.connection.get().role);
+            live.figures = totals::of(raw, live.end.role());
             live.told = moved(&live.figures);
             self.learn_role(&mut live, conn, raw, now);
         }
@@ -266,20 +266,19 @@ impl Tracker {
     }
 
     /// Begins to count a connection that began before convis once its role is known: from its baseline.
+    #[inline]
     pub(super) fn learn_role(&mut self, live: &mut Live, conn: &Conn, raw: &wire::Totals, now: Now) {
         let Some(baseline) = &live.baseline else {
             return;
         };
-        let mut connection = live.end.connection.get();
-        let known = connection.role.or_else(|| self.listeners.role_of(conn, raw));
+        let known = live.end.role().or_else(|| self.listeners.role_of(conn, raw));
         let Some(role) = known else {
             return;
         };
         live.figures = totals::of(baseline, Some(role));
         live.baseline = None;
-        connection.role = Some(role);
-        live.end.connection.set(connection);
-        live.end.counted.borrow_mut().upto = live.figures;
+        live.end.set_role(role);
+        live.end.counted.borrow_mut().begin_at(&live.figures);
         self.emit(&live.end, Counts::Found(role), None, now);
     }
 

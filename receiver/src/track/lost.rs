@@ -7,7 +7,7 @@
 use convis_ebpf::wire::Counters;
 
 use super::Tracker;
-use crate::metrics::{Extra, GroupHandle, Instrument};
+use crate::metrics::{Extra, Facet, GroupHandle, Instrument};
 
 /// Bytes sent and received.
 type Bytes = [u64; 2];
@@ -57,7 +57,12 @@ impl Tracker {
         let group = self.lost.group.get_or_insert_with(|| self.metrics.dropped(&self.describer));
         let mut group = group.borrow_mut();
         for (direction, bytes) in [(Extra::Transmit, sent), (Extra::Receive, received)] {
-            group.add(Instrument::Io, None, direction, i64::try_from(bytes).unwrap_or(i64::MAX));
+            group.add(
+                Instrument::Io,
+                &Facet::undivided(),
+                direction,
+                i64::try_from(bytes).unwrap_or(i64::MAX),
+            );
         }
     }
 

@@ -16,6 +16,7 @@ mod sampler;
 mod series;
 mod translator;
 
+use std::borrow::Borrow;
 use std::time::Duration;
 
 use convis_ebpf::record::Record;
@@ -80,21 +81,40 @@ pub struct Tracker {
     ends: Ends,
     walk: Walk,
     listeners: Listeners,
-    unaccepted: FxHashMap<u64, Ended>,
+    unaccepted: FxHashMap<u64, KeptEnd>,
     /// Ends whose opened records have not come, and until when these are waited for, by the kernel's clock.
-    unopened: FxHashMap<u64, (u64, Ended)>,
+    unopened: FxHashMap<u64, (u64, KeptEnd)>,
     lost: Lost,
     out: Outbox,
 }
 
+/// What a record says of an end that is over.
+#[derive(Debug, Clone, Copy)]
+struct Ended<'a> {
+    time_ns: u64,
+    conn: &'a Conn,
+    totals: &'a wire::Totals,
+}
+
+/// The same for later.
 #[derive(Debug)]
-struct Ended {
+struct KeptEnd {
     time_ns: u64,
     conn: Conn,
     totals: wire::Totals,
 }
 
-impl Ended {
+impl KeptEnd {
+    const fn ended(&self) -> Ended<'_> {
+        Ended { time_ns: self.time_ns, conn: &self.conn, totals: &self.totals }
+    }
+}
+
+impl Ended<'_> {
+    const fn kept(&self) -> KeptEnd {
+        KeptEnd { time_ns: self.time_ns, conn: *self.conn, totals: *self.totals }
+    }
+
     /// Established to closed, if the beginning was seen.
     fn duration(&self) -> Option<Duration> {
         let unseen = self.conn.flags & (flag::PREEXISTING | flag::UNTRACKED) != 0;
@@ -178,21 +198,28 @@ impl Tracker {
     }
 
     /// Takes one record of the ring, or of a walk.
-    pub fn apply(&mut self, record: Record, clock: Clock, now_ns: u64) {
-        self.delivered.count(&record);
-        let now = Now { clock, ns: now_ns };
+    pub fn apply(&mut self, record: impl Borrow<Record>, clock: Clock, now_ns: u64) {
+        self.take(record.borrow(), Now { clock, ns: now_ns });
+    }
+
+    fn take(&mut self, record: &Record, now: Now) {
+        self.delivered.count(record);
         match record {
-            Record::Opened { time_ns, conn } => self.opened(time_ns, &conn, now),
-            Record::Closed { time_ns, conn, totals } => self.closed(&Ended { time_ns, conn, totals }, now),
-            Record::Failed { time_ns, conn, totals } => self.failed(&Ended { time_ns, conn, totals }, now),
-            Record::Exec(image) => self.processes.executed(&image),
-            Record::Fork { child, image, parent_tgid } => self.processes.forked(&child, &image, parent_tgid),
-            Record::Exit { time_ns, owner } => self.processes.exited(&owner, time_ns),
-            Record::Listening { conn } => self.listening(&conn, now),
-            Record::ListenerClosed { conn } => self.listener_closed(&conn, now),
-            Record::CgroupMade { id, path } => self.cgroup_made(id, path.as_deref(), now),
-            Record::CgroupRemoved { id, time_ns } => self.cgroup_removed(id, time_ns),
-            Record::Live { time_ns, conn, totals, .. } => self.read(time_ns, &conn, &totals, now),
+            Record::Opened { time_ns, conn } => self.opened(*time_ns, conn, now),
+            Record::Closed { time_ns, conn, totals } => {
+                self.closed(Ended { time_ns: *time_ns, conn, totals }, now);
+            }
+            Record::Failed { time_ns, conn, totals } => {
+                self.failed(Ended { time_ns: *time_ns, conn, totals }, now);
+            }
+            Record::Exec(image) => self.processes.executed(image),
+            Record::Fork { child, image, parent_tgid } => self.processes.forked(child, image, *parent_tgid),
+            Record::Exit { time_ns, owner } => self.processes.exited(owner, *time_ns),
+            Record::Listening { conn } => self.listening(conn, now),
+            Record::ListenerClosed { conn } => self.listener_closed(conn, now),
+            Record::CgroupMade { id, path } => self.cgroup_made(*id, path.as_deref(), now),
+            Record::CgroupRemoved { id, time_ns } => self.cgroup_removed(*id, *time_ns),
+            Record::Live { time_ns, conn, totals, .. } => self.read(*time_ns, conn, totals, now),
         }
     }
 
@@ -203,14 +230,14 @@ impl Tracker {
 
     /// Takes an entry of the ledger whose last record found no room in the ring; the caller deletes it.
     pub fn sweep_ended(&mut self, entry: &wire::Entry, clock: Clock, now_ns: u64) {
-        let ended = Ended { time_ns: entry.end_ns, conn: entry.conn, totals: entry.totals };
+        let ended = Ended { time_ns: entry.end_ns, conn: &entry.conn, totals: &entry.totals };
         let now = Now { clock, ns: now_ns };
         if entry.conn.flags & flag::FAILED != 0 {
             self.delivered.swept_failed();
-            self.failed(&ended, now);
+            self.failed(ended, now);
         } else {
             self.delivered.swept_closed();
-            self.closed(&ended, now);
+            self.closed(ended, now);
         }
     }
 
@@ -219,7 +246,7 @@ impl Tracker {
         let now = Now { clock, ns: now_ns };
         self.release_unopened(now, true);
         for (_, ended) in std::mem::take(&mut self.unaccepted) {
-            self.emit_unopened(&ended, now);
+            self.emit_unopened(ended.ended(), now);
         }
     }
 
@@ -240,7 +267,7 @@ impl Tracker {
             self.own_ends += 1;
         } else {
             let handshake = (conn.role == role::CLIENT).then(|| span(conn.start_ns, conn.established_ns));
-            let counts = match live.end.connection.get().role {
+            let counts = match live.end.role() {
                 Some(role) => Counts::Opening(role, handshake),
                 None => Counts::Nothing,
             };
@@ -248,32 +275,40 @@ impl Tracker {
         }
         self.live.insert(conn.id, live);
         // The peer's reset can come before the accept.
-        let early = self.unaccepted.remove(&conn.id);
-        if let Some(ended) = early.or_else(|| Some(self.unopened.remove(&conn.id)?.1)) {
-            self.closed(&ended, now);
+        let early = taken(&mut self.unaccepted, conn.id);
+        if let Some(kept) = early.or_else(|| Some(taken(&mut self.unopened, conn.id)?.1)) {
+            self.closed(kept.ended(), now);
         }
     }
 
-    fn closed(&mut self, ended: &Ended, now: Now) {
-        let conn = &ended.conn;
-        if !self.live.contains_key(&conn.id) {
-            if conn.flags & (flag::PREEXISTING | flag::UNTRACKED) != 0 {
-                self.closed_unread(ended, now);
-                return;
-            }
-            if conn.role == role::SERVER && conn.flags & flag::ACCEPTED == 0 {
-                self.ended_unaccepted(ended, now);
-                return;
-            }
-            self.take_if_pending(conn, now);
-        }
-        let Some(live) = self.live.remove(&conn.id) else {
-            let until_ns = now.ns.saturating_add(OPENED_PATIENCE_NS);
-            self.unopened.insert(conn.id, (until_ns, Ended { ..*ended }));
+    fn closed(&mut self, ended: Ended<'_>, now: Now) {
+        let conn = ended.conn;
+        if let Some(live) = self.live.remove(&conn.id) {
+            self.closed_live(live, ended, now);
             return;
-        };
-        self.swept_open.remove(&conn.id);
-        self.finish(live, ended, now);
+        }
+        if conn.flags & (flag::PREEXISTING | flag::UNTRACKED) != 0 {
+            self.closed_unread(ended, now);
+            return;
+        }
+        if conn.role == role::SERVER && conn.flags & flag::ACCEPTED == 0 {
+            self.ended_unaccepted(ended, now);
+            return;
+        }
+        self.take_if_pending(conn, now);
+        if let Some(live) = self.live.remove(&conn.id) {
+            self.closed_live(live, ended, now);
+        } else {
+            let until_ns = now.ns.saturating_add(OPENED_PATIENCE_NS);
+            self.unopened.insert(conn.id, (until_ns, ended.kept()));
+        }
+    }
+
+    fn closed_live(&mut self, mut live: Live, ended: Ended<'_>, now: Now) {
+        if !self.swept_open.is_empty() {
+            self.swept_open.remove(&ended.conn.id);
+        }
+        self.finish(&mut live, ended, now);
     }
 
     /// Without its opened record, whose loss is counted, an end is still told, but no metric counts it.
@@ -284,43 +319,43 @@ impl Tracker {
         let due = self.unopened.extract_if(|_, (until_ns, _)| is_last || *until_ns <= now.ns);
         let mut due: Vec<_> = due.map(|(_, (_, ended))| ended).collect();
         due.sort_by_key(|ended| ended.time_ns);
-        for ended in due {
-            let live = self.begin(&ended.conn, now);
-            self.finish(live, &ended, now);
+        for kept in due {
+            let mut live = self.begin(&kept.conn, now);
+            self.finish(&mut live, kept.ended(), now);
         }
     }
 
     /// The end of a connection that began before convis, or that the ledger had no room for, and that no walk has shown.
-    fn closed_unread(&mut self, ended: &Ended, now: Now) {
-        let conn = &ended.conn;
+    fn closed_unread(&mut self, ended: Ended<'_>, now: Now) {
+        let conn = ended.conn;
         if conn.owner.tgid == 0 && conn.flags & flag::KERNEL == 0 {
             self.emit_unopened(ended, now);
             return;
         }
-        let live = self.first_sight(conn, &ended.totals, now);
+        let mut live = self.first_sight(conn, ended.totals, now);
         self.own_ends += u64::from(live.left_out);
-        self.finish(live, ended, now);
+        self.finish(&mut live, ended, now);
     }
 
-    fn finish(&mut self, mut live: Live, ended: &Ended, now: Now) {
+    fn finish(&mut self, live: &mut Live, ended: Ended<'_>, now: Now) {
         if live.left_out {
             return;
         }
-        self.learn_role(&mut live, &ended.conn, &ended.totals, now);
+        self.learn_role(live, ended.conn, ended.totals, now);
         let end = &live.end;
         let detail = Detail::Closed {
-            totals: totals::of(&ended.totals, end.connection.get().role),
+            totals: totals::of(ended.totals, end.role()),
             duration: ended.duration(),
-            reason: totals::close_reason(&ended.totals),
+            reason: totals::close_reason(ended.totals),
             closer: self.closer(ended, &end.holder),
         };
         self.ends.end(end, ended.time_ns, now.ns);
         self.emit(end, Counts::End { measured: true }, Some((ended.time_ns, detail)), now);
     }
 
-    fn failed(&mut self, ended: &Ended, now: Now) {
-        let conn = &ended.conn;
-        let Some(error) = totals::connect_error(&ended.totals, u16::from_be(conn.local_port_be)) else {
+    fn failed(&mut self, ended: Ended<'_>, now: Now) {
+        let conn = ended.conn;
+        let Some(error) = totals::connect_error(ended.totals, u16::from_be(conn.local_port_be)) else {
             return;
         };
         let end = End::new(self.connection(conn, attribution(conn)), self.holder(conn, now), conn.start_ns);
@@ -330,7 +365,7 @@ impl Tracker {
 
     /// A child that ended before its accept: one without an error was ended by its closing listener, the others can
     /// still be accepted.
-    fn ended_unaccepted(&mut self, ended: &Ended, now: Now) {
+    fn ended_unaccepted(&mut self, ended: Ended<'_>, now: Now) {
         if ended.totals.sk_err == 0 {
             self.emit_unopened(ended, now);
             return;
@@ -338,10 +373,10 @@ impl Tracker {
         if self.unaccepted.len() >= MAX_UNACCEPTED {
             let oldest = self.unaccepted.iter().min_by_key(|(_, ended)| ended.time_ns).map(|(id, _)| *id);
             if let Some(oldest) = oldest.and_then(|id| self.unaccepted.remove(&id)) {
-                self.emit_unopened(&oldest, now);
+                self.emit_unopened(oldest.ended(), now);
             }
         }
-        self.unaccepted.insert(ended.conn.id, Ended { ..*ended });
+        self.unaccepted.insert(ended.conn.id, ended.kept());
     }
 
     fn listening(&mut self, conn: &Conn, now: Now) {
@@ -363,30 +398,30 @@ impl Tracker {
             self.unaccepted.iter().filter(|(_, ended)| of_listener(&ended.conn)).map(|(id, _)| *id).collect();
         for id in ids {
             if let Some(ended) = self.unaccepted.remove(&id) {
-                self.emit_unopened(&ended, now);
+                self.emit_unopened(ended.ended(), now);
             }
         }
     }
 
     /// The end of what was never opened here: a child that nobody accepted is its listener's, the others' owners are not
     /// known. No metric counts it.
-    fn emit_unopened(&mut self, ended: &Ended, now: Now) {
-        let conn = &ended.conn;
+    fn emit_unopened(&mut self, ended: Ended<'_>, now: Now) {
+        let conn = ended.conn;
         let is_child = conn.role == role::SERVER;
         let heir = if is_child { self.listeners.owner_of(conn) } else { None };
         let attribution = if heir.is_some() { Attribution::Inherited } else { Attribution::Unknown };
         let holder = heir.unwrap_or_else(|| self.nobody());
         let mut connection = self.connection(conn, attribution);
-        connection.role = connection.role.or_else(|| self.listeners.role_of(conn, &ended.totals));
-        connection.never_accepted = is_child && !totals::was_closed_here(&ended.totals);
+        connection.role = connection.role.or_else(|| self.listeners.role_of(conn, ended.totals));
+        connection.never_accepted = is_child && !totals::was_closed_here(ended.totals);
         if self.is_own(&connection) {
             self.own_ends += 1;
             return;
         }
         let detail = Detail::Closed {
-            totals: totals::of(&ended.totals, connection.role),
+            totals: totals::of(ended.totals, connection.role),
             duration: ended.duration(),
-            reason: totals::close_reason(&ended.totals),
+            reason: totals::close_reason(ended.totals),
             closer: self.closer(ended, &holder),
         };
         let end = End::new(connection, holder, conn.established_ns);
@@ -425,7 +460,7 @@ impl Tracker {
     }
 
     /// Who closed the end, if it is another process than its holder.
-    fn closer(&self, ended: &Ended, holder: &Holder) -> Option<Box<Closer>> {
+    fn closer(&self, ended: Ended<'_>, holder: &Holder) -> Option<Box<Closer>> {
         let pid = ended.conn.closer;
         let is_other = pid != 0 && holder.process.as_ref().is_none_or(|process| process.pid != pid);
         is_other.then(|| Box::new(Closer { pid, name: self.processes.name_of(pid, ended.time_ns) }))
@@ -442,6 +477,11 @@ impl Tracker {
             None => self.metrics.host(&self.describer),
         }
     }
+}
+
+/// Most of the time there is nothing in it.
+fn taken<T>(from: &mut FxHashMap<u64, T>, id: u64) -> Option<T> {
+    if from.is_empty() { None } else { from.remove(&id) }
 }
 
 #[cfg(test)]

@@ -73,6 +73,8 @@ pub(super) enum Counts {
 #[derive(Debug)]
 pub(super) struct Outbox {
     ready: Vec<Event>,
+    /// How many there were when they were taken last: about as many come next.
+    taken: usize,
     waiting: VecDeque<Item>,
     pass: u32,
     /// Resource of what no process is known for.
@@ -89,6 +91,7 @@ impl Outbox {
     pub(super) fn new(host: &Host) -> Self {
         Self {
             ready: Vec::new(),
+            taken: 0,
             waiting: VecDeque::new(),
             pass: 0,
             nobody: Arc::new(host.describe(Resource::builder()).build()),
@@ -100,7 +103,16 @@ impl Outbox {
 
     /// The events that are ready since the last call.
     pub(super) fn take(&mut self) -> Vec<Event> {
+        self.taken = self.ready.len();
         std::mem::take(&mut self.ready)
+    }
+
+    /// Where the next event goes.
+    fn to(&mut self) -> &mut Vec<Event> {
+        if self.ready.capacity() == 0 {
+            self.ready.reserve(self.taken + self.taken / 8);
+        }
+        &mut self.ready
     }
 
     /// What waits.
@@ -124,23 +136,28 @@ impl Outbox {
     }
 }
 
+impl Item {
+    /// When it began to wait for the other end's record, if that may come.
+    fn wants_peer_since(&self) -> Option<u64> {
+        self.wants_peer.then_some(self.since.ns)
+    }
+}
+
 impl Tracker {
     /// Tells an event and counts it, at once or when it is known who is concerned.
     pub(super) fn emit(&mut self, end: &Rc<End>, counts: Counts, event: Option<(u64, Detail)>, now: Now) {
         let worth_waiting = !matches!(event, Some((_, Detail::Updated { .. } | Detail::Failed { .. })));
-        let may_be_here = self.ends.may_be_here(&end.connection.get());
-        let wants_peer = worth_waiting && end.peer().is_none() && may_be_here;
-        let item = Item { end: Rc::clone(end), counts, event, since: now, wants_peer };
+        let wants_peer = worth_waiting && end.peer().is_none() && self.ends.may_be_here(end);
         if !wants_peer {
-            self.translate(&item, now.ns);
+            self.translate(end, counts, now.ns);
         }
-        if end.waiting.get() == 0 && self.is_settled(&item, now.ns) {
-            self.release(item);
+        if end.waiting.get() == 0 && self.is_settled(end, wants_peer.then_some(now.ns), now.ns) {
+            self.release(end, counts, event, now);
             return;
         }
         end.holder.workload.wait(now.ns);
         end.waiting.set(end.waiting.get() + 1);
-        self.out.waiting.push_back(item);
+        self.out.waiting.push_back(Item { end: Rc::clone(end), counts, event, since: now, wants_peer });
         if self.out.waiting.len() > self.out.most_waiting
             && let Some(oldest) = self.out.waiting.pop_front()
         {
@@ -161,9 +178,9 @@ impl Tracker {
             };
             // At once: with a container its entries of connection tracking go.
             if item.wants_peer {
-                self.translate(&item, now_ns);
+                self.translate(&item.end, item.counts, now_ns);
             }
-            if item.end.held_in.get() != pass && self.is_settled(&item, now_ns) {
+            if item.end.held_in.get() != pass && self.is_settled(&item.end, item.wants_peer_since(), now_ns) {
                 self.release_waiting(item);
             } else {
                 item.end.held_in.set(pass);
@@ -213,9 +230,10 @@ impl Tracker {
         }
     }
 
-    fn is_settled(&self, item: &Item, now_ns: u64) -> bool {
+    /// Whether nothing more is to be expected of what is known of the end; `wants_peer_since`: when it began to wait for the
+    /// other end's record, if that may come.
+    fn is_settled(&self, end: &End, wants_peer_since: Option<u64>, now_ns: u64) -> bool {
         let patience = self.workloads.patience_ns;
-        let end = &item.end;
         if !end.holder.workload.is_settled(now_ns, patience) {
             return false;
         }
@@ -223,54 +241,54 @@ impl Tracker {
             peer.holder.workload.wait(now_ns);
             return peer.holder.workload.is_settled(now_ns, patience);
         }
-        let waited_ns = now_ns.saturating_sub(item.since.ns);
-        !item.wants_peer || waited_ns >= self.out.peer_patience_ns
+        wants_peer_since.is_none_or(|since_ns| now_ns.saturating_sub(since_ns) >= self.out.peer_patience_ns)
     }
 
     fn release_waiting(&mut self, item: Item) {
-        item.end.waiting.set(item.end.waiting.get().saturating_sub(1));
+        let Item { end, counts, event, since, wants_peer } = item;
+        end.waiting.set(end.waiting.get().saturating_sub(1));
         // Once for each connection, not for each of its events.
-        let begins = matches!(item.counts, Counts::Opening(..) | Counts::Found(_));
-        if begins && item.wants_peer && item.end.peer().is_none() {
-            self.ends.not_here(item.end.connection.get().peer);
+        let begins = matches!(counts, Counts::Opening(..) | Counts::Found(_));
+        if begins && wants_peer && end.peer().is_none() {
+            self.ends.not_here(end.facts().peer);
         }
-        self.release(item);
+        self.release(&end, counts, event, since);
     }
 
-    fn release(&mut self, item: Item) {
-        let identity = item.end.holder.identity(&self.describer);
-        let resource = identity.map_or_else(|| Arc::clone(&self.out.nobody), |identity| identity.resource);
-        let fate = self.fate(&item.end, &resource, item.counts);
+    fn release(&mut self, end: &End, counts: Counts, event: Option<(u64, Detail)>, since: Now) {
+        let resource = end.holder.identity(&self.describer, |identity| Arc::clone(&identity.resource));
+        let resource = resource.unwrap_or_else(|| Arc::clone(&self.out.nobody));
+        let fate = self.fate(end, &resource, counts);
         if fate != Fate::Filtered {
-            self.count(&item);
-            self.count_unexpected(&item.end);
+            self.count(end, counts, event.as_ref().map(|(_, detail)| detail));
+            self.count_unexpected(end);
         }
-        let Item { end, event: Some((time_ns, detail)), since, .. } = item else {
+        let Some((time_ns, detail)) = event else {
             return;
         };
         if fate != Fate::Told {
             self.left_out.count(fate, detail.name());
             return;
         }
-        let connection = end.connection.get();
-        let peer = end.peer().and_then(|peer| peer.holder.identity(&self.describer));
+        let peer = end
+            .peer()
+            .and_then(|peer| peer.holder.identity(&self.describer, |identity| Arc::clone(&identity.peer)));
         let time_unix_nanos = since.clock.unix_nanos(time_ns);
         self.out.unnamed += u64::from(end.holder.workload.is_unnamed());
-        self.out.ready.push(Event {
+        self.out.to().push(Event {
             resource,
             time_unix_nanos,
             // A record can be written while the ring is drained, after the clock was read.
             observed_unix_nanos: since.unix_nanos().max(time_unix_nanos),
-            connection,
-            peer: peer.map(|identity| identity.peer),
+            connection: end.connection(),
+            peer,
             nat_peer: end.nat_peer(),
             detail,
         });
     }
 
-    fn count(&mut self, item: &Item) {
-        let end = &item.end;
-        match (item.counts, item.event.as_ref().map(|(_, detail)| detail)) {
+    fn count(&mut self, end: &End, counts: Counts, detail: Option<&Detail>) {
+        match (counts, detail) {
             (Counts::Found(role), _) => {
                 let open = self.open(end, role);
                 end.counted.borrow_mut().open = Some(open);
@@ -288,7 +306,7 @@ impl Tracker {
                 }
             }
             (Counts::Failure, Some(Detail::Failed { error, .. })) => {
-                series::count_failed(&self.group(&end.holder), &end.connection.get(), *error);
+                series::count_failed(&self.group(&end.holder), end.facts(), *error);
             }
             _ => {}
         }
@@ -296,7 +314,8 @@ impl Tracker {
 
     /// The service at the other end, if that is known.
     pub(super) fn peer_service(&self, end: &End) -> Option<Rc<PeerService>> {
-        end.peer().and_then(|peer| peer.holder.identity(&self.describer)?.service)
+        end.peer()
+            .and_then(|peer| peer.holder.identity(&self.describer, |identity| identity.service.clone())?)
     }
 
     /// Begins to count an end.
@@ -304,25 +323,20 @@ impl Tracker {
         let per_process = self.metrics.is_per_process() && end.holder.process.is_some();
         let peer = self.peer_service(end);
         let group = self.group(&end.holder);
-        let of = series::dimensions(&mut group.borrow_mut(), &end.connection.get(), role, peer);
+        let of = series::facet(&mut group.borrow_mut(), end.facts(), role, peer);
         Open::begin(group, of, per_process)
     }
 
     /// Asks once what address translation makes of a client's end whose peer is not known.
-    fn translate(&mut self, item: &Item, now_ns: u64) {
-        let end = &item.end;
-        let connection = end.connection.get();
-        if connection.role != Some(Role::Client)
-            || end.peer().is_some()
-            || end.translation_asked.replace(true)
-        {
+    fn translate(&mut self, end: &Rc<End>, counts: Counts, now_ns: u64) {
+        if end.role() != Some(Role::Client) || end.peer().is_some() || end.translation_asked.replace(true) {
             return;
         }
         let pid = end.holder.process.as_ref().map(|process| process.pid);
-        if let Some(translated) = self.translator.translated(&connection, pid, now_ns) {
+        if let Some(translated) = self.translator.translated(end.facts(), pid, now_ns) {
             end.set_translated(translated);
             // An attempt that failed has no other end.
-            if item.counts != Counts::Failure {
+            if counts != Counts::Failure {
                 self.ends.translate(end);
             }
         }

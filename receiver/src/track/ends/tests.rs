@@ -128,7 +128,7 @@ fn translation_leads_to_the_other_end() {
         }
         assert_eq!((peer_of(&client), peer_of(&server)), (Some(2), Some(3)));
         assert_eq!(client.nat_peer(), Some(translated.server));
-        assert_eq!(server.nat_peer(), Some(client.connection.get().local));
+        assert_eq!(server.nat_peer(), Some(client.facts().local));
     }
 }
 
@@ -170,18 +170,18 @@ fn what_is_over_is_forgotten() {
 #[test]
 fn foreign_addresses_are_learned() {
     let mut ends = Ends::default();
-    let of = |role, peer: &str| end(role, "10.0.0.1:9", peer, 1, 1).connection.get();
+    let of = |role, peer: &str| end(role, "10.0.0.1:9", peer, 1, 1);
     assert!(!ends.may_be_here(&of(Role::Server, "93.184.216.34:443")));
     assert!(ends.may_be_here(&of(Role::Server, "10.1.1.1:443")));
     for address in ["93.184.216.34:443", "10.1.1.1:80"] {
-        let connection = of(Role::Client, address);
+        let client = of(Role::Client, address);
         for _ in 0..FOREIGN_AFTER {
-            assert!(ends.may_be_here(&connection));
-            ends.not_here(connection.peer);
+            assert!(ends.may_be_here(&client));
+            ends.not_here(client.facts().peer);
         }
-        assert!(!ends.may_be_here(&connection));
+        assert!(!ends.may_be_here(&client));
         added(&mut ends, end(Role::Server, address, "10.1.1.2:9", 1, 1));
-        ends.not_here(connection.peer);
-        assert!(ends.may_be_here(&connection));
+        ends.not_here(client.facts().peer);
+        assert!(ends.may_be_here(&client));
     }
 }
