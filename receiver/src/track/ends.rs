@@ -214,22 +214,29 @@ impl Ends {
         self.add_as(end, end.tuple());
     }
 
-    /// An end is over; its peer may still look for it.
+    /// An end is over; its peer may still look for it, unless they know each other.
     pub(super) fn end(&mut self, end: &Rc<End>, time_ns: u64, now_ns: u64) {
         end.ended_ns.set(time_ns);
-        self.over.push_back((now_ns.saturating_add(KEEP_NS), Rc::clone(end)));
+        if end.is_linked() {
+            self.forget(end);
+        } else {
+            self.over.push_back((now_ns.saturating_add(KEEP_NS), Rc::clone(end)));
+        }
     }
 
     /// Forgets ends that are over for long enough.
     pub(super) fn reap(&mut self, now_ns: u64) {
-        while let Some((until_ns, end)) = self.over.front()
-            && *until_ns <= now_ns
+        while self.over.front().is_some_and(|(until_ns, _)| *until_ns <= now_ns)
+            && let Some((_, end)) = self.over.pop_front()
         {
-            forget(&mut self.by_tuple, &end.own_tuple(), end);
-            if let Some(tuple) = end.translated_tuple() {
-                forget(&mut self.by_tuple, &tuple, end);
-            }
-            self.over.pop_front();
+            self.forget(&end);
+        }
+    }
+
+    fn forget(&mut self, end: &Rc<End>) {
+        forget(&mut self.by_tuple, &end.own_tuple(), end);
+        if let Some(tuple) = end.translated_tuple() {
+            forget(&mut self.by_tuple, &tuple, end);
         }
     }
 

@@ -164,6 +164,22 @@ fn what_is_over_is_forgotten() {
     assert!(ends.by_tuple.is_empty() && ends.over.is_empty());
 }
 
+/// Scenario: two ends that know each other are over, one after the other; later their addresses are used once more.
+/// Guarantees: each is forgotten at its own end, since nobody else looks for it, and the next two find each other.
+#[test]
+fn who_is_found_need_not_wait() {
+    let mut ends = Ends::default();
+    for begin in [MS, 5 * MS] {
+        let client = added(&mut ends, end(Role::Client, "10.0.0.3:40000", "10.0.0.2:80", 3, begin));
+        let server = added(&mut ends, end(Role::Server, "10.0.0.2:80", "10.0.0.3:40000", 2, begin));
+        assert_eq!((peer_of(&client), peer_of(&server)), (Some(2), Some(3)));
+        ends.end(&client, begin + MS, begin + MS);
+        assert_eq!((ends.by_tuple.values().map(SmallVec::len).sum::<usize>(), ends.over()), (1, 0));
+        ends.end(&server, begin + MS, begin + MS);
+        assert!(ends.by_tuple.is_empty());
+    }
+}
+
 /// Scenario: addresses of this host, of others, and unknown ones.
 /// Guarantees: only what may be here is waited for: a server of any address, which may be one of this host, a client of a
 /// private one; they are given up after a few attempts, until they show up.
