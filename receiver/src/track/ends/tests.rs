@@ -1,8 +1,10 @@
-use convis_exporters::model::{Attribution, Role};
+use convis_exporters::model::{Attribution, Connection, Role};
 
 use super::*;
 use crate::identity::cgroup::Place;
 use crate::identity::{Process, Workload};
+use crate::nat::Translated;
+use crate::track::holder::Holder;
 
 const MS: u64 = 1_000_000;
 
