@@ -1,19 +1,15 @@
 //! Ends of connections, and which two of them are one connection's.
 
-use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::collections::hash_map::Entry;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
-use convis_exporters::model::{Connection, PeerNetwork, Role};
+use convis_exporters::model::{PeerNetwork, Role};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-use super::fate::Fate;
-use super::holder::Holder;
-use super::series::Counted;
-use crate::nat::Translated;
+use super::end::{End, Tuple};
 
 /// How long an end that is over can still be found by its peer, whose record may come later.
 const KEEP_NS: u64 = 3_000_000_000;
@@ -23,165 +19,6 @@ const SLACK_NS: u64 = 50_000_000;
 const MOST_ADDRESSES: usize = 16_384;
 /// An address is another host's after so many connections in a row whose peer was not found here.
 const FOREIGN_AFTER: u8 = 3;
-
-/// One end of a connection, shared by all who speak of it.
-#[derive(Debug)]
-pub(super) struct End {
-    /// As of its beginning; what may be learned late is beside.
-    first: Connection,
-    role: Cell<Option<Role>>,
-    /// See [`Connection`].
-    unexpected: Cell<bool>,
-    sampling_weight: Cell<u32>,
-    pub(super) holder: Holder,
-    pub(super) counted: RefCell<Counted>,
-    /// Items of it that wait; the next ones wait behind them.
-    pub(super) waiting: Cell<u32>,
-    /// The pass over the waiting in which one of it was left waiting.
-    pub(super) held_in: Cell<u32>,
-    /// Not decided before the first of it is let go.
-    pub(super) fate: Cell<Option<Fate>>,
-    pub(super) unexpected_counted: Cell<bool>,
-    /// When it was established or accepted, and when it ended, by the kernel's clock.
-    began_ns: u64,
-    ended_ns: Cell<u64>,
-    peer: OnceCell<Link>,
-    /// What address translation makes of it; not known before it was asked for.
-    translated: OnceCell<Box<Translated>>,
-    pub(super) translation_asked: Cell<bool>,
-}
-
-/// The other end.
-#[derive(Debug)]
-pub(super) struct Link {
-    pub(super) holder: Holder,
-    /// Where it is, if that is not where it seems.
-    elsewhere: Option<Box<SocketAddr>>,
-}
-
-impl End {
-    /// An end without a known peer.
-    pub(super) fn new(connection: Connection, holder: Holder, began_ns: u64) -> Rc<Self> {
-        // Unlike with `Rc::new`, it is made where it stays.
-        Rc::new_cyclic(|_| Self {
-            role: Cell::new(connection.role),
-            unexpected: Cell::new(connection.unexpected),
-            sampling_weight: Cell::new(connection.sampling_weight),
-            first: connection,
-            holder,
-            counted: RefCell::default(),
-            waiting: Cell::default(),
-            held_in: Cell::default(),
-            fate: Cell::default(),
-            unexpected_counted: Cell::default(),
-            began_ns,
-            ended_ns: Cell::new(u64::MAX),
-            peer: OnceCell::new(),
-            translated: OnceCell::new(),
-            translation_asked: Cell::default(),
-        })
-    }
-
-    /// What events say of it, as of now.
-    pub(super) const fn connection(&self) -> Connection {
-        Connection {
-            role: self.role.get(),
-            unexpected: self.unexpected.get(),
-            sampling_weight: self.sampling_weight.get(),
-            ..self.first
-        }
-    }
-
-    /// See [`Connection`].
-    pub(super) const fn role(&self) -> Option<Role> {
-        self.role.get()
-    }
-
-    /// Its role has become known.
-    pub(super) fn set_role(&self, role: Role) {
-        self.role.set(Some(role));
-    }
-
-    /// Whether it breaks an expectation.
-    pub(super) const fn is_unexpected(&self) -> bool {
-        self.unexpected.get()
-    }
-
-    /// What policy makes of it.
-    pub(super) fn judge(&self, unexpected: bool, sampling_weight: u32) {
-        self.unexpected.set(unexpected);
-        self.sampling_weight.set(sampling_weight);
-    }
-
-    /// What of it never changes.
-    pub(super) const fn facts(&self) -> &Connection {
-        &self.first
-    }
-
-    /// The other end, if it is on this host and known.
-    pub(super) fn peer(&self) -> Option<&Link> {
-        self.peer.get()
-    }
-
-    /// Where the other end really is, if that is not where it seems.
-    pub(super) fn nat_peer(&self) -> Option<SocketAddr> {
-        if let Some(peer) = self.peer.get() {
-            return peer.elsewhere.as_deref().copied();
-        }
-        let real = self.translated.get().map(|translated| translated.server);
-        real.filter(|real| *real != self.first.peer)
-    }
-
-    /// What address translation makes of it has become known. Only the first answer counts.
-    pub(super) fn set_translated(&self, translated: Translated) {
-        let _known = self.translated.set(Box::new(translated));
-    }
-
-    fn is_linked(&self) -> bool {
-        self.peer.get().is_some()
-    }
-
-    fn link(&self, other: &Self) {
-        let local = other.first.local;
-        let elsewhere = (local != self.first.peer).then(|| Box::new(local));
-        // Whoever has a peer keeps it.
-        let _is_first = self.peer.set(Link { holder: other.holder.clone(), elsewhere });
-    }
-
-    fn overlaps(&self, other: &Self, slack_ns: u64) -> bool {
-        let before = |one: &Self, two: &Self| one.ended_ns.get().saturating_add(slack_ns) < two.began_ns;
-        !before(self, other) && !before(other, self)
-    }
-
-    fn own_tuple(&self) -> Tuple {
-        (self.first.local, self.first.peer)
-    }
-
-    /// Its addresses, as its peer sees them.
-    fn tuple(&self) -> Tuple {
-        self.translated_tuple().unwrap_or_else(|| self.own_tuple())
-    }
-
-    fn translated_tuple(&self) -> Option<Tuple> {
-        self.translated.get().map(|translated| (translated.client, translated.server))
-    }
-
-    /// Whether it can be found under these addresses: its own, or those that translation makes of them.
-    fn is_known_by(&self, (local, peer): &Tuple) -> bool {
-        (self.first.local == *local && self.first.peer == *peer)
-            || self.translated.get().is_some_and(|to| to.client == *local && to.server == *peer)
-    }
-
-    /// Whether its packets stay on the loopback of its network namespace.
-    fn is_local(&self) -> bool {
-        let (local, peer) = self.tuple();
-        let [local, peer] = [local.ip(), peer.ip()];
-        local == peer || local.is_loopback() || peer.is_loopback()
-    }
-}
-
-/// Local and peer address of an end.
-type Tuple = (SocketAddr, SocketAddr);
 
 /// Ends by tuple, living ones and those that ended lately.
 #[derive(Debug, Default)]
@@ -204,7 +41,7 @@ enum Whose {
 impl Ends {
     /// Adds an end, and links it with its peer if that is known.
     pub(super) fn add(&mut self, end: &Rc<End>) {
-        self.note_ours(end.first.local.ip());
+        self.note_ours(end.facts().local.ip());
         self.add_as(end, end.own_tuple());
     }
 
@@ -216,7 +53,7 @@ impl Ends {
 
     /// An end is over; its peer may still look for it, unless they know each other.
     pub(super) fn end(&mut self, end: &Rc<End>, time_ns: u64, now_ns: u64) {
-        end.ended_ns.set(time_ns);
+        end.end(time_ns);
         if end.is_linked() {
             self.forget(end);
         } else {
@@ -260,7 +97,7 @@ impl Ends {
     /// Whether it is worth waiting for the other end of a connection. Who connects to a public address may mean this host by
     /// it; who is connected to has seen such a client before.
     pub(super) fn may_be_here(&self, end: &End) -> bool {
-        let peer = end.first.peer.ip();
+        let peer = end.facts().peer.ip();
         if self.last_ours == Some(peer) {
             return true;
         }
@@ -307,7 +144,7 @@ impl Ends {
         let is_found = found.is_some();
         same.push(Rc::clone(end));
         if is_found {
-            self.note_ours(end.first.peer.ip());
+            self.note_ours(end.facts().peer.ip());
         }
     }
 }
@@ -365,7 +202,7 @@ fn forget(by_tuple: &mut FxHashMap<u64, SmallVec<[Rc<End>; 2]>>, tuple: &Tuple, 
 
 /// Whether the two can be one connection's ends. What never leaves a host's loopback stays in one network namespace.
 fn is_possible(end: &Rc<End>, other: &Rc<End>) -> bool {
-    let same_namespace = end.first.network_namespace == other.first.network_namespace;
+    let same_namespace = end.facts().network_namespace == other.facts().network_namespace;
     let roles = [end.role(), other.role()];
     !Rc::ptr_eq(end, other)
         && (same_namespace || !(end.is_local() || other.is_local()))

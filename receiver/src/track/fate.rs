@@ -6,7 +6,7 @@
 use convis_exporters::model::{EventName, Resource, Role};
 use convis_otel_config::policy::{self, Facts, Policy};
 
-use super::ends::End;
+use super::end::End;
 use super::outbox::Counts;
 use super::sampler::Sampler;
 use super::{Tracker, series};

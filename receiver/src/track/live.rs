@@ -12,7 +12,7 @@ use convis_exporters::model::{CloseReason, Detail, Totals};
 use rustc_hash::FxHashSet;
 
 use super::Tracker;
-use super::ends::End;
+use super::end::End;
 use super::facts::span;
 use super::outbox::{Counts, Now};
 use crate::clock::Clock;

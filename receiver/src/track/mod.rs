@@ -3,6 +3,7 @@
 //! One task, no locks: records come in the order in which the kernel wrote them. Between them the living connections are
 //! walked, see [`Tracker::begin_walk`].
 
+mod end;
 mod ends;
 mod facts;
 mod fate;
@@ -32,7 +33,8 @@ use crate::ledger::Delivered;
 use crate::metrics::{Aggregator, GroupHandle};
 use crate::own::OwnListener;
 use crate::totals;
-use ends::{End, Ends};
+use end::End;
+use ends::Ends;
 use facts::{attribution, span};
 use holder::Holder;
 use listeners::Listeners;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use convis_exporters::model::{Detail, Event, Resource, Role};
 
 use super::Tracker;
-use super::ends::End;
+use super::end::End;
 use super::fate::Fate;
 use super::series::{self, Open};
 use crate::clock::Clock;

@@ -1,8 +1,12 @@
-use convis_exporters::model::{Attribution, Role};
+use std::net::Ipv4Addr;
+
+use convis_exporters::model::{Attribution, Connection, Role};
 
 use super::*;
 use crate::identity::cgroup::Place;
 use crate::identity::{Process, Workload};
+use crate::nat::Translated;
+use crate::track::holder::Holder;
 
 const MS: u64 = 1_000_000;
 
@@ -200,4 +204,22 @@ fn foreign_addresses_are_learned() {
         ends.not_here(client.facts().peer);
         assert!(ends.may_be_here(&client));
     }
+}
+
+/// Scenario: an address of this host, then more addresses of others than are remembered, then the first one again.
+/// Guarantees: it is forgotten with all others, and known again as soon as an end has it.
+#[test]
+fn too_many_addresses_are_forgotten() {
+    let mut ends = Ends::default();
+    let ours = || end(Role::Server, "93.184.216.34:80", "10.1.1.2:9", 1, 1);
+    let client = end(Role::Server, "10.1.1.2:9", "93.184.216.34:80", 1, 1);
+    added(&mut ends, ours());
+    assert!(ends.may_be_here(&client));
+    for number in 0..MOST_ADDRESSES {
+        let address = Ipv4Addr::from_bits(0x0b00_0000 + u32::try_from(number).unwrap());
+        ends.not_here(SocketAddr::from((address, 80)));
+    }
+    assert!(!ends.may_be_here(&client));
+    added(&mut ends, ours());
+    assert!(ends.may_be_here(&client));
 }
