@@ -42,7 +42,8 @@ impl Agent {
             let closed = ledger.kind("closed");
             let taken = closed.delivered + closed.dropped >= ends as f64;
             let quiet = KINDS.iter().all(|kind| ledger.kind(kind).pending < 0.5);
-            (taken && quiet && Events::of(&ledger).queued < 0.5).then_some(ledger)
+            let named = ledger.sum("convis_events_waiting", &[]).is_none_or(|waiting| waiting < 0.5);
+            (taken && quiet && named && Events::of(&ledger).queued < 0.5).then_some(ledger)
         };
         poll(PATIENCE, settled).unwrap_or_else(|| self.ledger())
     }

@@ -10,11 +10,14 @@ use super::figure::Table;
 use super::load::connections;
 use super::sink::{Look, Sink};
 use super::{Size, progress};
-use crate::clock::now;
+use crate::clock::{now, poll};
+use crate::ledger::Ledger;
 use crate::namespace::Namespace;
 
 const EVENTS: f64 = 4.0;
 const RATE: &str = "connections/s";
+/// Three of the default interval.
+const INTERVALS: Duration = Duration::from_secs(30);
 
 /// Where the loops run.
 struct Place {
@@ -104,15 +107,25 @@ fn flood(table: &mut Table, place: &Place, time: Duration) {
     });
     let told = before.kind("closed").delivered + before.kind("closed").dropped;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
-    let ledger = agent.settle(told as usize + 2 * made);
+    let _settled = agent.settle(told as usize + 2 * made);
+    // An end that the kernel's programs did not see is found out by the walks of the next intervals.
+    let expected = EVENTS * made as f64;
+    let came = || (sink.received().logs.items as f64 >= expected).then_some(());
+    let _late = poll(INTERVALS, came);
+    let ledger = agent.ledger();
     let lost = |kind| ledger.kind(kind).dropped;
     table.put(place.name, RATE, vec![made as f64 / time.as_secs_f64()]);
-    table.put(place.name, "events expected", vec![EVENTS * made as f64]);
+    table.put(place.name, "events expected", vec![expected]);
     table.put(place.name, "events received", vec![sink.received().logs.items as f64]);
+    table.put(place.name, "ends found out late", vec![missed(&ledger)]);
     table.put(place.name, "lost in the kernel", vec![["opened", "closed", "failed"].map(lost).iter().sum()]);
     table.put(place.name, "lost on the way to the sink", vec![Events::of(&ledger).dropped]);
     table.put(place.name, "lost anywhere, process records included", vec![ledger.dropped()]);
     agent.stop();
+}
+
+fn missed(ledger: &Ledger) -> f64 {
+    ledger.sum("convis_connections_missed_total", &[]).unwrap_or_default()
 }
 
 fn run(place: &Place, time: Duration) -> usize {
