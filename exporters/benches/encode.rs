@@ -48,9 +48,18 @@ fn json_lines(bencher: divan::Bencher<'_, '_>, size: usize) {
     bencher.counter(ItemsCount::new(size)).bench(|| doors::json_lines(divan::black_box(&batch)));
 }
 
+#[divan::bench(args = SIZES)]
+fn remote_write_1(bencher: divan::Bencher<'_, '_>, size: usize) {
+    remote_write(bencher, size, false);
+}
+
+#[divan::bench(args = SIZES)]
+fn remote_write_2(bencher: divan::Bencher<'_, '_>, size: usize) {
+    remote_write(bencher, size, true);
+}
+
 /// Series that go on, each collection later than the one before.
-#[divan::bench(args = SIZES, consts = [false, true])]
-fn remote_write<const V2: bool>(bencher: divan::Bencher<'_, '_>, size: usize) {
+fn remote_write(bencher: divan::Bencher<'_, '_>, size: usize, v2: bool) {
     let mut writer = RemoteWrite::new();
     let mut time = TIME;
     bencher
@@ -59,7 +68,7 @@ fn remote_write<const V2: bool>(bencher: divan::Bencher<'_, '_>, size: usize) {
             time += 10_000_000_000;
             [Slice::whole(points(size, time))]
         })
-        .bench_local_refs(|slices| writer.encode(slices, V2));
+        .bench_local_refs(|slices| writer.encode(slices, v2));
 }
 
 /// The part of the cost that the model has by itself.
