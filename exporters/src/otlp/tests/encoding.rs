@@ -3,6 +3,7 @@ use std::sync::Arc;
 use convis_otel_config::{HistogramForm, Temporality};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::logs::v1::ResourceLogs;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use prost::Message as _;
@@ -42,6 +43,23 @@ fn assert_golden_json(name: &str, json: &str) {
 fn logs_equal_the_golden_file() {
     let request = decoded(&[Slice::whole(samples::events())]);
     assert_golden_json("otlp_logs.json", &serde_json::to_string_pretty(&request).unwrap());
+}
+
+/// Scenario: more events of one Resource than its length is guessed for.
+/// Guarantees: all of them once, in their order, under the same Resource said several times.
+#[test]
+fn a_resource_of_many_events_is_said_again() {
+    let mut batch = EventBatch::clone(&samples::many_events(2500));
+    for (event, number) in batch.events.iter_mut().zip(0..) {
+        event.time_unix_nanos += number;
+    }
+    let request = decoded(&[Slice::whole(Arc::new(batch.clone()))]);
+    let of = &request.resource_logs;
+    let records = |of: &ResourceLogs| of.scope_logs[0].log_records.clone();
+    assert_eq!(of.iter().map(|of| records(of).len()).collect::<Vec<_>>(), [1024, 1024, 452]);
+    assert!(of.iter().all(|each| each.resource == of[0].resource));
+    let times = of.iter().flat_map(records).map(|record| record.time_unix_nano);
+    assert!(times.eq(batch.events.iter().map(|event| event.time_unix_nanos)));
 }
 
 /// Scenario: points of all kinds.
