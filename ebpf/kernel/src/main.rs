@@ -61,28 +61,38 @@ state_change! {
     state_change_3 = 3;
 }
 
-/// A process was forked: `(parent, child)`.
-#[raw_tracepoint(tracepoint = "sched_process_fork")]
-#[inline(always)]
-pub fn process_fork(ctx: RawTracePointContext) -> i32 {
-    process::forked(ctx.arg::<u64>(0), ctx.arg::<u64>(1));
-    0
+/// The life of processes. Two copies of each, see `once`.
+macro_rules! process_life {
+    ($($fork:ident, $exec:ident, $exit:ident = $copy:literal;)*) => {
+        $(/// A process was forked: `(parent, child)`.
+        #[raw_tracepoint(tracepoint = "sched_process_fork")]
+        #[inline(always)]
+        pub fn $fork(ctx: RawTracePointContext) -> i32 {
+            process::forked::<$copy>(ctx.arg::<u64>(0), ctx.arg::<u64>(1));
+            0
+        }
+
+        /// A process runs a new image: `(task, ..)`.
+        #[raw_tracepoint(tracepoint = "sched_process_exec")]
+        #[inline(always)]
+        pub fn $exec(ctx: RawTracePointContext) -> i32 {
+            process::executed::<$copy>(ctx.arg::<u64>(0));
+            0
+        }
+
+        /// A thread ends: `(task, ..)`.
+        #[raw_tracepoint(tracepoint = "sched_process_exit")]
+        #[inline(always)]
+        pub fn $exit(ctx: RawTracePointContext) -> i32 {
+            process::exited::<$copy>(ctx.arg::<u64>(0));
+            0
+        })*
+    };
 }
 
-/// A process runs a new image: `(task, ..)`.
-#[raw_tracepoint(tracepoint = "sched_process_exec")]
-#[inline(always)]
-pub fn process_exec(ctx: RawTracePointContext) -> i32 {
-    process::executed(ctx.arg::<u64>(0));
-    0
-}
-
-/// A thread ends: `(task, ..)`.
-#[raw_tracepoint(tracepoint = "sched_process_exit")]
-#[inline(always)]
-pub fn process_exit(ctx: RawTracePointContext) -> i32 {
-    process::exited(ctx.arg::<u64>(0));
-    0
+process_life! {
+    process_fork, process_exec, process_exit = 0;
+    process_fork_1, process_exec_1, process_exit_1 = 1;
 }
 
 /// A cgroup was made: `(cgroup, path)`.

@@ -18,6 +18,10 @@ struct Slot(u64);
 #[unsafe(no_mangle)]
 static mut DONE: [Slot; SLOTS] = [const { Slot(0) }; SLOTS];
 
+/// The same for what happens to tasks.
+#[unsafe(no_mangle)]
+static mut DONE_TO_TASK: [Slot; SLOTS] = [const { Slot(0) }; SLOTS];
+
 /// Bit of a mark that says [`Left::Stays`]; addresses of sockets are aligned.
 const STAYS: u64 = 1;
 
@@ -37,19 +41,38 @@ pub fn hit(sk: u64, transition: u32) -> u64 {
     sk ^ u64::from(transition >> 8 << 4 | transition & 0xf) << 56
 }
 
+/// Does `work`, what happens to `task` by a program of `kind`, unless the copy before this one has done it just now. Where an
+/// interruption hides that, it is done twice, and told twice in a row.
 #[inline(always)]
-fn slot() -> *mut u64 {
+pub fn to_task<const COPY: u64>(kind: u8, task: u64, work: impl FnOnce()) {
+    let hit = task ^ u64::from(kind) << 56;
+    let slot = slot(&raw mut DONE_TO_TASK);
+    // SAFETY: an aligned word; at worst it is of another hit.
+    if COPY != 0 && unsafe { slot.read_volatile() } == hit {
+        // SAFETY: an aligned word.
+        unsafe { slot.write_volatile(0) };
+        return;
+    }
+    work();
+    if COPY == 0 {
+        // SAFETY: an aligned word.
+        unsafe { slot.write_volatile(hit) };
+    }
+}
+
+#[inline(always)]
+fn slot(marks: *mut [Slot; SLOTS]) -> *mut u64 {
     // SAFETY: takes no argument.
     let cpu = unsafe { bpf_get_smp_processor_id() } as usize & (SLOTS - 1);
     // SAFETY: within the array.
-    unsafe { (&raw mut DONE).cast::<Slot>().add(cpu).cast() }
+    unsafe { marks.cast::<Slot>().add(cpu).cast() }
 }
 
 /// An earlier copy has done the work of this hit, and left this.
 #[inline(always)]
 pub fn is_done(hit: u64) -> Option<Left> {
     // SAFETY: an aligned word; at worst it is of another hit.
-    match unsafe { slot().read_volatile() } ^ hit {
+    match unsafe { slot(&raw mut DONE).read_volatile() } ^ hit {
         0 => Some(Left::Goes),
         STAYS => Some(Left::Stays),
         _ => None,
@@ -61,12 +84,12 @@ pub fn is_done(hit: u64) -> Option<Left> {
 pub fn done(hit: u64, left: Left) {
     let mark = if left == Left::Stays { hit | STAYS } else { hit };
     // SAFETY: an aligned word.
-    unsafe { slot().write_volatile(mark) }
+    unsafe { slot(&raw mut DONE).write_volatile(mark) }
 }
 
 /// Tells the last copy of a later hit that looks the same.
 #[inline(always)]
 pub fn forget() {
     // SAFETY: an aligned word.
-    unsafe { slot().write_volatile(0) }
+    unsafe { slot(&raw mut DONE).write_volatile(0) }
 }

@@ -141,6 +141,23 @@ pub const PROCESSES: Hook = Hook {
     }],
 };
 
+/// The same where tracepoints are preemptible, so that a task in the middle of it can be interrupted by another one.
+pub const PROCESSES_PREEMPTIBLE: Hook = Hook {
+    what: What::Processes,
+    ways: &[Way {
+        plan: None,
+        name: "raw tracepoints sched_process_fork, sched_process_exec, sched_process_exit, 2 copies",
+        probes: &[
+            raw("process_fork", "sched_process_fork"),
+            raw("process_fork_1", "sched_process_fork"),
+            raw("process_exec", "sched_process_exec"),
+            raw("process_exec_1", "sched_process_exec"),
+            raw("process_exit", "sched_process_exit"),
+            raw("process_exit_1", "sched_process_exit"),
+        ],
+    }],
+};
+
 /// Who accepts. The exit of the system call is the last resort: it slows every system call of the host a little.
 pub const ACCEPTS: Hook = Hook {
     what: What::Accepts,
