@@ -16,6 +16,7 @@ pub mod cache;
 pub mod certificates;
 pub mod clock;
 pub mod collector;
+pub mod conns;
 pub mod containers;
 pub mod convis;
 pub mod database;

@@ -1,10 +1,13 @@
 //! Nothing is lost when connections come as fast as the machine makes them.
 
 use std::collections::BTreeMap;
+use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
+use convis_ebpf::wire::{self, Entry, flag};
 use convis_integration::actors::{Scene, Truth, canonical};
 use convis_integration::clock::wait_for;
+use convis_integration::conns::Conns;
 use convis_integration::convis::{Convis, Stopped};
 use convis_integration::event::{CLOSED, Event, OPENED};
 use convis_integration::ledger::Ledger;
@@ -118,6 +121,54 @@ fn a_full_ring_loses_nothing() {
     assert!(KINDS.iter().all(|kind| ledger.kind(kind).dropped < 0.5), "{ledger:#?}");
     assert!(ledger.sink("stdout").balances(), "{ledger:#?}");
     assert!(KINDS.iter().all(|kind| ledger.kind(kind).balances()), "{ledger:#?}");
+}
+
+/// Both ends of each connection, all open at once.
+fn pairs(listener: &TcpListener, count: usize) -> Vec<[TcpStream; 2]> {
+    let to = listener.local_addr().unwrap();
+    let pair = |_| [TcpStream::connect(to).unwrap(), listener.accept().unwrap().0];
+    (0..count).map(pair).collect()
+}
+
+/// Scenario: the ring is full, so opened records wait in the ledger; the ends of their connections go unseen, as where the kernel
+/// skips a program; other connections get the same sockets before anybody has looked.
+/// Guarantees: those opened records are delivered all the same, nothing waits for ever, and every end has its two events.
+#[test]
+fn what_waits_survives_the_next_connection_of_its_socket() {
+    const PAIRS: usize = 200;
+    need!(root());
+    let _turn = turns::alone();
+    let mut convis = Convis::start(&["--ring-bytes", "4096", "--interval", "500ms"]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let displaced = convis.paused(|| {
+        let first = pairs(&listener, PAIRS);
+        let mut conns = Conns::find();
+        let is_mine = |conn: &wire::Conn| [conn.local_port_be, conn.peer_port_be].contains(&port.to_be());
+        let mut waiting = conns.entries();
+        waiting.retain(|_, entry| is_mine(&entry.conn) && entry.conn.flags & flag::OPEN_PENDING != 0);
+        assert!(waiting.len() > PAIRS, "{} of {} opened records found no room", waiting.len(), 2 * PAIRS);
+        // The programs leave what has ended before its accept as it is.
+        waiting.keys().for_each(|key| conns.change_flags(*key, |flags| flags | flag::CLOSED));
+        drop(first);
+        waiting.keys().for_each(|key| conns.change_flags(*key, |flags| flags & !flag::CLOSED));
+        drop(pairs(&listener, PAIRS));
+        let left = conns.entries();
+        let is_displaced =
+            |(key, entry): &(&u64, &Entry)| left.get(*key).is_none_or(|now| now.conn.id != entry.conn.id);
+        waiting.iter().filter(is_displaced).count()
+    });
+    assert!(displaced > 0, "no socket was used again");
+    convis.wait_for_events(port, 2 * 2 * 2 * PAIRS);
+    let ledger = wait_for("the ledger to settle", SETTLED, || {
+        let ledger = convis.ledger();
+        KINDS.iter().all(|kind| ledger.kind(kind).pending < 0.5).then_some(ledger)
+    });
+    let stopped = convis.stop();
+    check_pairs(&stopped.events_at(port));
+    assert_eq!(stopped.events_at(port).len(), 2 * 2 * 2 * PAIRS);
+    assert!(KINDS.iter().all(|kind| ledger.kind(kind).balances()), "{ledger:#?}");
+    assert!(ledger.kind("opened").dropped < 0.5, "{ledger:#?}");
 }
 
 /// What became of connections made while convis did not run.

@@ -81,7 +81,7 @@ pub fn beginning_unknown() -> u16 {
 /// Makes the entry of a connection without addresses under `key`; a full ledger is counted.
 #[inline(always)]
 pub fn begin(key: u64, role: u8) -> Option<&'static mut Entry> {
-    if !insert(key, &BLANK, BPF_ANY) {
+    if !renew(key) {
         emit::count(|counters| &raw mut counters.untracked);
         // SAFETY: an integer that only ever becomes 1.
         unsafe { (&raw mut WAS_FULL).write_volatile(1) };
@@ -135,6 +135,39 @@ pub fn remove(key: u64) {
         && error != ENOENT
     {
         refused(error);
+    }
+}
+
+/// Puts a blank entry under `key`, also where an end that no program saw has left another one.
+#[inline(always)]
+fn renew(key: u64) -> bool {
+    const EEXIST: i32 = -17;
+    match CONNS.insert(key, &BLANK, u64::from(BPF_NOEXIST)) {
+        Ok(()) => true,
+        Err(EEXIST) => {
+            set_aside(key);
+            insert(key, &BLANK, BPF_ANY)
+        }
+        Err(error) => {
+            refused(error);
+            false
+        }
+    }
+}
+
+/// The socket under `key` is another connection's now: what still waits to be told as opened moves to its id.
+#[inline(always)]
+fn set_aside(key: u64) {
+    const ENDED: u16 = flag::CLOSED | flag::ENDING;
+    let Some(entry) = get(key) else { return };
+    let flags = entry.conn.flags;
+    // An end that was seen has told this too, unless the accept came after it.
+    if flags & flag::OPEN_PENDING == 0 || flags & ENDED == flag::ENDING {
+        return;
+    }
+    entry.conn.flags = flags & !ENDED;
+    if !insert(entry.conn.id, entry, BPF_ANY) {
+        emit::count(|counters| &raw mut counters.ledger_full[kind::OPENED as usize]);
     }
 }
 

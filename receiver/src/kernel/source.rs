@@ -167,13 +167,15 @@ impl Source {
     }
 
     /// Deletes the entry at `key` of a living socket if it still is the one of connection `id`: a new connection may have
-    /// taken its place.
-    pub fn forget_if(&mut self, key: LedgerKey, id: u64) {
+    /// taken its place. Returns whether it was.
+    pub fn forget_if(&mut self, key: LedgerKey, id: u64) -> bool {
         let value = Ledger::try_from(&self.ledger).and_then(|ledger| ledger.get(&key.0, 0));
         let entry = value.ok().and_then(|value| Entry::parse(&value).ok());
-        if entry.is_some_and(|entry| entry.conn.id == id) {
+        let is_its = entry.is_some_and(|entry| entry.conn.id == id);
+        if is_its {
             self.forget(key);
         }
+        is_its
     }
 
     /// Looks up how often the kernel skipped a program.

@@ -198,10 +198,11 @@ impl Input {
         }
     }
 
-    /// See [`Source::forget_if`].
-    pub(super) fn forget_if(&mut self, key: LedgerKey, id: u64) {
-        if let From::Kernel(source, _) = &mut self.from {
-            source.forget_if(key, id);
+    /// See [`Source::forget_if`]; a recording has the entries that were there.
+    pub(super) fn forget_if(&mut self, key: LedgerKey, id: u64) -> bool {
+        match &mut self.from {
+            From::Kernel(source, _) => source.forget_if(key, id),
+            From::Recording(_) => true,
         }
     }
 
