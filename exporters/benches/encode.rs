@@ -44,8 +44,8 @@ fn newrelic(bencher: divan::Bencher<'_, '_>, size: usize) {
 
 #[divan::bench(args = SIZES)]
 fn json_lines(bencher: divan::Bencher<'_, '_>, size: usize) {
-    let batch = batch(size);
-    bencher.counter(ItemsCount::new(size)).bench(|| doors::json_lines(divan::black_box(&batch)));
+    let slices = [Slice::whole(batch(size))];
+    bencher.counter(ItemsCount::new(size)).bench(|| doors::json_lines(divan::black_box(&slices)));
 }
 
 #[divan::bench(args = SIZES)]

@@ -19,6 +19,7 @@ mod build;
 mod conflicts;
 pub mod doors;
 mod file;
+mod json;
 pub mod model;
 mod newrelic;
 mod notice;

@@ -50,7 +50,7 @@ fn main() {
             "otlp" => each(&batches, |slices| encode_logs(slices)),
             "otlp-json" => each(&batches, |slices| encode_logs_json(slices)),
             "newrelic" => each(&batches, |slices| doors::newrelic(slices, time)),
-            "json-lines" => each(&batches, |[slice]| doors::json_lines(&slice.batch)),
+            "json-lines" => each(&batches, |slices| doors::json_lines(slices)),
             "remote-write-1" | "remote-write-2" => {
                 let slices = points.next().unwrap();
                 handled = slices[0].batch.records();

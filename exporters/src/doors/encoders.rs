@@ -10,10 +10,6 @@ pub fn newrelic(slices: &[Slice<EventBatch>], now: u64) -> Vec<u8> {
 }
 
 /// JSON lines, as `file` and `stdout` have them.
-pub fn json_lines(batch: &EventBatch) -> String {
-    let mut lines = String::new();
-    for event in &batch.events {
-        stdout::json::write(event, &mut lines);
-    }
-    lines
+pub fn json_lines(slices: &[Slice<EventBatch>]) -> Vec<u8> {
+    stdout::json::lines(slices)
 }

@@ -65,11 +65,8 @@ impl Exporter for FileLines {
     type Batch = EventBatch;
 
     fn encode(&mut self, slices: &[Slice<EventBatch>]) -> Payload {
-        let mut text = String::new();
-        for event in slices.iter().flat_map(|slice| &slice.batch.events[slice.from..slice.to]) {
-            json::write(event, &mut text);
-        }
-        Payload { uncompressed: text.len(), body: Bytes::from(text) }
+        let lines = json::lines(slices);
+        Payload { uncompressed: lines.len(), body: Bytes::from(lines) }
     }
 
     async fn send(&mut self, payload: &Payload) -> Outcome {

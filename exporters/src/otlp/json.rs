@@ -3,11 +3,11 @@
 //!
 //! Source: <https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding>.
 
-use std::fmt::Display;
-use std::io::Write as _;
+use std::fmt;
 
+use crate::json;
 use crate::model::Value;
-use crate::model::text::Text;
+use crate::model::text::{Text, Utf8};
 
 /// An object being written.
 pub(super) struct Object<'a> {
@@ -17,6 +17,7 @@ pub(super) struct Object<'a> {
 
 impl Object<'_> {
     /// Writes an object with this content.
+    #[inline]
     pub(super) fn write(out: &mut Vec<u8>, content: impl FnOnce(&mut Object<'_>)) {
         out.push(b'{');
         content(&mut Object { out, is_empty: true });
@@ -24,6 +25,7 @@ impl Object<'_> {
     }
 
     /// Member names here need no escaping.
+    #[inline]
     fn name(&mut self, name: &str) {
         self.out.extend_from_slice(if self.is_empty { b"\"" } else { b",\"" });
         self.is_empty = false;
@@ -31,13 +33,21 @@ impl Object<'_> {
         self.out.extend_from_slice(b"\":");
     }
 
+    #[inline]
     pub(super) fn string(&mut self, name: &str, text: &str) {
         self.name(name);
-        string(self.out, text);
+        json::string(self.out, text);
+    }
+
+    /// A string whose text comes piece by piece.
+    pub(super) fn written(&mut self, name: &str, write: impl FnOnce(&mut Utf8<'_>) -> fmt::Result) {
+        self.name(name);
+        json::written(self.out, write);
     }
 
     /// A 64-bit integer, which is a string.
-    pub(super) fn long(&mut self, name: &str, number: impl Display) {
+    #[inline]
+    pub(super) fn long(&mut self, name: &str, number: impl itoa::Integer) {
         self.name(name);
         long(self.out, number);
     }
@@ -45,13 +55,12 @@ impl Object<'_> {
     /// An integer of 32 bits or an enumeration.
     pub(super) fn int(&mut self, name: &str, number: i64) {
         self.name(name);
-        // Writing to a vector cannot fail.
-        _ = write!(self.out, "{number}");
+        json::integer(self.out, number);
     }
 
     pub(super) fn bool(&mut self, name: &str, flag: bool) {
         self.name(name);
-        self.out.extend_from_slice(if flag { b"true" } else { b"false" });
+        json::boolean(self.out, flag);
     }
 
     pub(super) fn double(&mut self, name: &str, number: f64) {
@@ -94,29 +103,6 @@ impl Object<'_> {
         self.out.push(b'[');
         List { out: self.out, is_empty: true }
     }
-
-    /// An `AnyValue`, of which zero and empty values are as much a value as any other.
-    pub(super) fn any_value(&mut self, name: &str, value: Value<'_>) {
-        self.object(name, |any| match value {
-            Value::Str(text) => any.string("stringValue", text),
-            Value::Address(address) => any.quoted("stringValue", &Text::ip(address)),
-            Value::Id(id) => any.quoted("stringValue", &Text::hex(id)),
-            Value::Bool(flag) => any.bool("boolValue", flag),
-            Value::Int(number) => any.long("intValue", number),
-            Value::Double(number) => any.double("doubleValue", number),
-            Value::List(items) => any.object("arrayValue", |array| {
-                array.objects("values", items, |any, item| any.string("stringValue", item));
-            }),
-        });
-    }
-
-    /// Text that needs no escaping.
-    fn quoted(&mut self, name: &str, text: &Text) {
-        self.name(name);
-        self.out.push(b'"');
-        self.out.extend_from_slice(text.as_bytes());
-        self.out.push(b'"');
-    }
 }
 
 /// A list being written.
@@ -126,6 +112,7 @@ pub(super) struct List<'a> {
 }
 
 impl List<'_> {
+    #[inline]
     pub(super) fn item(&mut self, item: impl FnOnce(&mut Vec<u8>)) {
         if !std::mem::take(&mut self.is_empty) {
             self.out.push(b',');
@@ -136,10 +123,19 @@ impl List<'_> {
     /// A `KeyValue`.
     pub(super) fn key_value(&mut self, key: &str, value: Value<'_>) {
         self.item(|out| {
-            Object::write(out, |object| {
-                object.string("key", key);
-                object.any_value("value", value);
-            });
+            out.extend_from_slice(b"{\"key\":");
+            json::string(out, key);
+            close_key_value(out, value);
+        });
+    }
+
+    /// A `KeyValue` whose key needs no escaping.
+    pub(super) fn known_key_value(&mut self, key: &'static str, value: Value<'_>) {
+        self.item(|out| {
+            out.extend_from_slice(b"{\"key\":\"");
+            out.extend_from_slice(key.as_bytes());
+            out.push(b'"');
+            close_key_value(out, value);
         });
     }
 
@@ -149,30 +145,43 @@ impl List<'_> {
 }
 
 /// A 64-bit integer as a list's item.
-pub(super) fn long(out: &mut Vec<u8>, number: impl Display) {
-    // Writing to a vector cannot fail.
-    _ = write!(out, "\"{number}\"");
+#[inline]
+pub(super) fn long(out: &mut Vec<u8>, number: impl itoa::Integer) {
+    out.push(b'"');
+    json::integer(out, number);
+    out.push(b'"');
 }
 
 /// A floating point number; those that JSON lacks are strings.
 pub(super) fn double(out: &mut Vec<u8>, number: f64) {
-    // Writing to a vector cannot fail.
-    _ = match number {
-        f64::INFINITY => out.write_all(b"\"Infinity\""),
-        f64::NEG_INFINITY => out.write_all(b"\"-Infinity\""),
-        _ if number.is_nan() => out.write_all(b"\"NaN\""),
-        _ => write!(out, "{number:?}"),
-    };
+    match number {
+        f64::INFINITY => out.extend_from_slice(b"\"Infinity\""),
+        f64::NEG_INFINITY => out.extend_from_slice(b"\"-Infinity\""),
+        _ if number.is_nan() => out.extend_from_slice(b"\"NaN\""),
+        _ => json::double(out, number),
+    }
 }
 
-fn string(out: &mut Vec<u8>, text: &str) {
-    let is_plain = |byte: &u8| *byte >= b' ' && *byte != b'"' && *byte != b'\\';
-    if text.as_bytes().iter().all(is_plain) {
-        out.push(b'"');
-        out.extend_from_slice(text.as_bytes());
-        out.push(b'"');
-    } else {
-        // Writing a string to a vector cannot fail.
-        _ = serde_json::to_writer(out, text);
+/// The `AnyValue` of a `KeyValue`, of which zero and empty values are as much a value as any other.
+#[inline]
+fn close_key_value(out: &mut Vec<u8>, value: Value<'_>) {
+    out.extend_from_slice(match value {
+        Value::Str(_) | Value::Address(_) | Value::Id(_) => b",\"value\":{\"stringValue\":".as_slice(),
+        Value::Bool(_) => b",\"value\":{\"boolValue\":",
+        Value::Int(_) => b",\"value\":{\"intValue\":",
+        Value::Double(_) => b",\"value\":{\"doubleValue\":",
+        Value::List(_) => b",\"value\":{\"arrayValue\":",
+    });
+    match value {
+        Value::Str(text) => json::string(out, text),
+        Value::Address(address) => json::text(out, &Text::ip(address)),
+        Value::Id(id) => json::text(out, &Text::hex(id)),
+        Value::Bool(flag) => json::boolean(out, flag),
+        Value::Int(number) => long(out, number),
+        Value::Double(number) => double(out, number),
+        Value::List(items) => Object::write(out, |array| {
+            array.objects("values", items, |any, item| any.string("stringValue", item));
+        }),
     }
+    out.extend_from_slice(b"}}");
 }

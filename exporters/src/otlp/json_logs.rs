@@ -47,9 +47,9 @@ fn log_record(record: &mut Object<'_>, event: &Event) {
     record.long("timeUnixNano", event.time_unix_nanos);
     record.long("observedTimeUnixNano", event.observed_unix_nanos);
     record.int("severityNumber", event.severity().into());
-    record.object("body", |body| body.string("stringValue", &event.display_line().to_string()));
+    record.object("body", |body| body.written("stringValue", |out| event.write_line(out)));
     let mut attributes = record.open_list("attributes");
-    event.visit(|key, value| attributes.key_value(key, value));
+    event.visit(|key, value| attributes.known_key_value(key, value));
     attributes.close();
     record.string("eventName", event.name().as_str());
 }

@@ -76,7 +76,7 @@ fn histogram(object: &mut Object<'_>, point: &HistogramDataPoint) {
     head(object, &point.attributes, [point.start_time_unix_nano, point.time_unix_nano], point.flags);
     object.long("count", point.count);
     summary(object, [("sum", point.sum), ("min", point.min), ("max", point.max)]);
-    object.list("bucketCounts", &point.bucket_counts, long);
+    object.list("bucketCounts", &point.bucket_counts, |out, count| long(out, *count));
     object.list("explicitBounds", &point.explicit_bounds, |out, bound| double(out, *bound));
 }
 
@@ -89,7 +89,7 @@ fn exponential(object: &mut Object<'_>, point: &ExponentialHistogramDataPoint) {
     if let Some(positive) = &point.positive {
         object.object("positive", |object| {
             object.int("offset", positive.offset.into());
-            object.list("bucketCounts", &positive.bucket_counts, long);
+            object.list("bucketCounts", &positive.bucket_counts, |out, count| long(out, *count));
         });
     }
 }
@@ -123,7 +123,7 @@ fn any_value(object: &mut Object<'_>, value: Option<&AnyValue>) {
     match value.and_then(|value| value.value.as_ref()) {
         Some(Any::StringValue(text)) => object.string("stringValue", text),
         Some(Any::BoolValue(flag)) => object.bool("boolValue", *flag),
-        Some(Any::IntValue(number)) => object.long("intValue", number),
+        Some(Any::IntValue(number)) => object.long("intValue", *number),
         Some(Any::DoubleValue(number)) => object.double("doubleValue", *number),
         Some(Any::ArrayValue(array)) => object.object("arrayValue", |object| {
             object.objects("values", &array.values, |object, item| any_value(object, Some(item)));

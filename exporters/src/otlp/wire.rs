@@ -10,7 +10,7 @@ use std::fmt;
 use prost::encoding::{encode_varint, encoded_len_varint};
 
 use crate::model::Value;
-use crate::model::text::Text;
+use crate::model::text::{Text, Utf8};
 
 const KEY_VALUE_KEY: u32 = 1;
 const KEY_VALUE_VALUE: u32 = 2;
@@ -91,17 +91,6 @@ fn bytes(out: &mut Vec<u8>, field: u32, content: &[u8]) {
 pub(super) fn written(out: &mut Vec<u8>, field: u32, write: impl FnOnce(&mut Utf8<'_>) -> fmt::Result) {
     // Writing to a vector cannot fail.
     message(out, field, Size::Small, |out| _ = write(&mut Utf8(out)));
-}
-
-/// Takes text to the end of a buffer.
-pub(super) struct Utf8<'a>(&'a mut Vec<u8>);
-
-impl fmt::Write for Utf8<'_> {
-    #[inline]
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.extend_from_slice(text.as_bytes());
-        Ok(())
-    }
 }
 
 /// Writes an integer unless it is zero.

@@ -74,14 +74,16 @@ impl Exporter for Stdout {
     type Batch = EventBatch;
 
     fn encode(&mut self, slices: &[Slice<EventBatch>]) -> Payload {
-        let mut text = String::new();
-        let events = slices.iter().flat_map(|slice| &slice.batch.events[slice.from..slice.to]);
-        for event in events {
-            match &mut self.lines {
-                Lines::Table(table) => table.write(event, &mut text),
-                Lines::Json => json::write(event, &mut text),
+        let text = match &mut self.lines {
+            Lines::Json => json::lines(slices),
+            Lines::Table(table) => {
+                let mut text = String::new();
+                for event in slices.iter().flat_map(|slice| &slice.batch.events[slice.from..slice.to]) {
+                    table.write(event, &mut text);
+                }
+                text.into_bytes()
             }
-        }
+        };
         Payload { uncompressed: text.len(), body: Bytes::from(text) }
     }
 
