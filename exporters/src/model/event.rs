@@ -399,6 +399,12 @@ impl Event {
         self.detail.visit(visit);
     }
 
+    /// Whether this may be a key that [`Event::visit`] calls with, of any event.
+    pub(crate) fn may_have(key: &str) -> bool {
+        const PREFIXES: [&str; 6] = ["network.", "client.", "server.", "convis.", "service.peer.", "error."];
+        PREFIXES.iter().any(|prefix| key.starts_with(prefix))
+    }
+
     /// Name of the owner for people: the executable, `kernel`, or `?`.
     pub(crate) fn owner_name(&self) -> &str {
         let unnamed = if self.connection.kernel_owned { "kernel" } else { "?" };

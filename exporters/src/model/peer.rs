@@ -76,6 +76,7 @@ impl Peer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Event;
 
     /// Scenario: the Resource of a process in a container.
     /// Guarantees: each identifying attribute under its name on the other end's events, and nothing else.
@@ -97,6 +98,7 @@ mod tests {
         ];
         assert!(peer.attributes().eq(expected));
         assert_eq!(peer.display_name(), Some("web"));
+        assert!(NAMES.iter().all(|(_, name)| Event::may_have(name)));
         let nobody = Peer::of(&Resource::builder().with("host.name", "h").build());
         assert_eq!((nobody.attributes().count(), nobody.display_name()), (0, None));
     }

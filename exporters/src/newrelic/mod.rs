@@ -6,6 +6,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod encode;
+mod members;
 mod name;
 
 use std::io::Write as _;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::samples::{closed, event, process};
+use crate::testing::samples::{self, closed, event, process};
 
 fn client(detail: Detail) -> Event {
     event(&process("curl", 1), Some(Role::Client), ["10.0.0.2:53412", "10.8.0.7:443"], detail)
@@ -40,4 +40,29 @@ fn a_weight_is_told() {
     assert!(!attributes(&event).iter().any(|(key, _)| *key == "convis.sampling.weight"));
     event.connection.sampling_weight = 100;
     assert!(attributes(&event).contains(&("convis.sampling.weight", "100".to_owned())));
+}
+
+/// Scenario: events of all kinds, with all that can be said of a connection and of a peer.
+/// Guarantees: each key is among those that an event may have; those of a Resource are not.
+#[test]
+fn keys_are_those_an_event_may_have() {
+    let events = samples::events();
+    let peer = Arc::new(Peer::of(&events.events[1].resource));
+    for event in &events.events {
+        let mut event = event.clone();
+        event.peer = Some(Arc::clone(&peer));
+        event.nat_peer = Some(([10, 0, 0, 7], 8080).into());
+        event.connection = Connection {
+            preexisting: true,
+            never_accepted: true,
+            kernel_owned: true,
+            unexpected: true,
+            sampling_weight: 7,
+            ..event.connection
+        };
+        event.visit(|key, _| assert!(Event::may_have(key), "{key}"));
+        for (key, _) in event.resource.attributes() {
+            assert!(!Event::may_have(key), "{key}");
+        }
+    }
 }
