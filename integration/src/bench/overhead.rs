@@ -65,7 +65,7 @@ impl Mode {
 }
 
 pub(super) fn measure(size: Size) -> Table {
-    let (rounds, count) = size.pick((11, 20_000), (2, 3000));
+    let (rounds, count) = size.pick((25, 8000), (2, 3000));
     let namespace = Namespace::new().expect("root makes network namespaces");
     let sink = Sink::start(Look::Outside);
     let mut turns: Vec<Result<Vec<Turn>, String>> = MODES.iter().map(|_| Ok(Vec::new())).collect();
