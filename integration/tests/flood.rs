@@ -1,5 +1,7 @@
 //! Nothing is lost when connections come as fast as the machine makes them.
 
+#![expect(clippy::expect_used, reason = "helpers of tests that may fail like them")]
+
 use std::collections::BTreeMap;
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
@@ -125,9 +127,10 @@ fn a_full_ring_loses_nothing() {
 
 /// Both ends of each connection, all open at once.
 fn pairs(listener: &TcpListener, count: usize) -> Vec<[TcpStream; 2]> {
-    let to = listener.local_addr().unwrap();
-    let pair = |_| [TcpStream::connect(to).unwrap(), listener.accept().unwrap().0];
-    (0..count).map(pair).collect()
+    let to = listener.local_addr().expect("an address");
+    let client = || TcpStream::connect(to).expect("a connection");
+    let server = || listener.accept().expect("its other end").0;
+    (0..count).map(|_| [client(), server()]).collect()
 }
 
 /// Scenario: the ring is full, so opened records wait in the ledger; the ends of their connections go unseen, as where the kernel
@@ -139,8 +142,8 @@ fn what_waits_survives_the_next_connection_of_its_socket() {
     need!(root());
     let _turn = turns::alone();
     let mut convis = Convis::start(&["--ring-bytes", "4096", "--interval", "500ms"]);
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
     let displaced = convis.paused(|| {
         let first = pairs(&listener, PAIRS);
         let mut conns = Conns::find();
@@ -149,9 +152,13 @@ fn what_waits_survives_the_next_connection_of_its_socket() {
         waiting.retain(|_, entry| is_mine(&entry.conn) && entry.conn.flags & flag::OPEN_PENDING != 0);
         assert!(waiting.len() > PAIRS, "{} of {} opened records found no room", waiting.len(), 2 * PAIRS);
         // The programs leave what has ended before its accept as it is.
-        waiting.keys().for_each(|key| conns.change_flags(*key, |flags| flags | flag::CLOSED));
+        for key in waiting.keys() {
+            conns.change_flags(*key, |flags| flags | flag::CLOSED);
+        }
         drop(first);
-        waiting.keys().for_each(|key| conns.change_flags(*key, |flags| flags & !flag::CLOSED));
+        for key in waiting.keys() {
+            conns.change_flags(*key, |flags| flags & !flag::CLOSED);
+        }
         drop(pairs(&listener, PAIRS));
         let left = conns.entries();
         let is_displaced =
