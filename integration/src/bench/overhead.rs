@@ -8,10 +8,11 @@ use super::figure::Table;
 use super::load::timed_connections;
 use super::peers::Peer;
 use super::sink::{Look, Sink};
-use super::statistics::{median, paired};
+use super::statistics::median;
 use super::{Size, progress};
 use crate::namespace::Namespace;
 
+const NOTHING: &str = "nothing attached";
 const TIME: &str = "µs per connection";
 const RATIO: &str = "times nothing attached";
 const COST: &str = "cost, µs";
@@ -26,7 +27,6 @@ const EVENTS: usize = 4;
 /// What is attached.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Mode {
-    Nothing,
     /// Every event over OTLP.
     Events,
     /// Metrics alone.
@@ -34,8 +34,7 @@ enum Mode {
     Peer(Peer),
 }
 
-const MODES: [Mode; 6] = [
-    Mode::Nothing,
+const MODES: [Mode; 5] = [
     Mode::Events,
     Mode::Metrics,
     Mode::Peer(Peer::Tcplife),
@@ -44,7 +43,19 @@ const MODES: [Mode; 6] = [
 ];
 
 /// One loop in one mode.
+struct Looped {
+    /// The time it took.
+    took: Duration,
+    /// Processor time of the tool's own process.
+    own: Duration,
+    /// How much of it was told.
+    told: Option<f64>,
+}
+
+/// The same between two loops with nothing attached.
 struct Turn {
+    /// Of a connection with nothing attached, the mean of before and after.
+    nothing: f64,
     /// Of a connection, in the loop.
     micros: f64,
     /// Of a connection, in the tool's own process.
@@ -56,7 +67,6 @@ struct Turn {
 impl Mode {
     fn name(self) -> &'static str {
         match self {
-            Self::Nothing => "nothing attached",
             Self::Events => "convis, every event over OTLP",
             Self::Metrics => "convis, metrics alone",
             Self::Peer(peer) => peer.name(),
@@ -65,7 +75,7 @@ impl Mode {
 }
 
 pub(super) fn measure(size: Size) -> Table {
-    let (rounds, count) = size.pick((25, 8000), (2, 3000));
+    let (rounds, count) = size.pick((20, 8000), (2, 3000));
     let namespace = Namespace::new().expect("root makes network namespaces");
     let sink = Sink::start(Look::Outside);
     let mut turns: Vec<Result<Vec<Turn>, String>> = MODES.iter().map(|_| Ok(Vec::new())).collect();
@@ -87,11 +97,23 @@ pub(super) fn measure(size: Size) -> Table {
     table(&turns)
 }
 
+/// The speed of a machine may change within seconds, so each loop has its own yardsticks right beside it.
 fn turn(mode: Mode, namespace: &Namespace, sink: &Sink, count: usize) -> Result<Turn, String> {
-    let per_connection = |time: Duration| time.as_secs_f64() * 1e6 / count as f64;
+    let micros = |time: Duration| time.as_secs_f64() * 1e6 / count as f64;
+    let nothing = || micros(namespace.within(|| timed_connections(count)).0);
+    let before = nothing();
+    let looped = looped(mode, namespace, sink, count)?;
+    Ok(Turn {
+        nothing: f64::midpoint(before, nothing()),
+        micros: micros(looped.took),
+        own_micros: micros(looped.own),
+        told: looped.told,
+    })
+}
+
+fn looped(mode: Mode, namespace: &Namespace, sink: &Sink, count: usize) -> Result<Looped, String> {
     let run = || namespace.within(|| timed_connections(count));
-    match mode {
-        Mode::Nothing => Ok(Turn { micros: per_connection(run().0), own_micros: 0.0, told: None }),
+    let keys = match mode {
         Mode::Peer(peer) => {
             let running = peer.start(namespace)?;
             let before = running.watched().ran();
@@ -102,33 +124,29 @@ fn turn(mode: Mode, namespace: &Namespace, sink: &Sink, count: usize) -> Result<
             if told == 0.0 {
                 return Err("it runs here and tells nothing".to_owned());
             }
-            Ok(Turn { micros: per_connection(took), own_micros: per_connection(own), told: Some(told) })
+            return Ok(Looped { took, own, told: Some(told) });
         }
-        Mode::Events | Mode::Metrics => {
-            let keys = if mode == Mode::Metrics { ",signals=metrics" } else { "" };
-            let agent = Agent::start(sink, keys, &ALL_EVENTS);
-            let before = agent.watched().ran();
-            let (took, _) = run();
-            let ledger = agent.settle(2 * count);
-            let own = agent.watched().ran().saturating_sub(before);
-            let told = (mode == Mode::Events).then(|| Events::of(&ledger).sent / (EVENTS * count) as f64);
-            agent.stop();
-            Ok(Turn { micros: per_connection(took), own_micros: per_connection(own), told })
-        }
-    }
+        Mode::Events => "",
+        Mode::Metrics => ",signals=metrics",
+    };
+    let agent = Agent::start(sink, keys, &ALL_EVENTS);
+    let before = agent.watched().ran();
+    let (took, _) = run();
+    let ledger = agent.settle(2 * count);
+    let own = agent.watched().ran().saturating_sub(before);
+    let told = (mode == Mode::Events).then(|| Events::of(&ledger).sent / (EVENTS * count) as f64);
+    agent.stop();
+    Ok(Looped { took, own, told })
 }
 
 fn table(turns: &[Result<Vec<Turn>, String>]) -> Table {
     let mut table = Table::default();
-    let times = |wanted: Mode| {
-        let found = MODES.iter().zip(turns).find(|(mode, _)| **mode == wanted);
-        let turns = found.and_then(|(_, turns)| turns.as_ref().ok());
-        turns.map(|turns| turns.iter().map(|turn| turn.micros).collect::<Vec<_>>()).unwrap_or_default()
-    };
-    let nothing = times(Mode::Nothing);
-    let cost = |values: &[f64]| paired(values, &nothing, |value, nothing| value - nothing);
+    let done = || turns.iter().flatten();
+    table.put(NOTHING, TIME, done().flatten().map(|turn| turn.nothing).collect());
+    let costs = |turns: &[Turn]| turns.iter().map(|turn| turn.micros - turn.nothing).collect::<Vec<_>>();
     // The ratio of medians: single differences of a noisy round may be next to nothing.
-    let yardstick = median(&cost(&times(Mode::Peer(Peer::Tcplife))));
+    let tcplife = MODES.iter().zip(turns).find(|(mode, _)| **mode == Mode::Peer(Peer::Tcplife));
+    let yardstick = tcplife.and_then(|(_, turns)| median(&costs(turns.as_ref().ok()?)));
     for (mode, turns) in MODES.iter().zip(turns) {
         let name = mode.name();
         let turns = match turns {
@@ -138,17 +156,13 @@ fn table(turns: &[Result<Vec<Turn>, String>]) -> Table {
                 continue;
             }
         };
-        let times: Vec<f64> = turns.iter().map(|turn| turn.micros).collect();
-        table.put(name, TIME, times.clone());
-        if *mode == Mode::Nothing {
-            continue;
-        }
-        table.put(name, RATIO, paired(&times, &nothing, |value, nothing| value / nothing));
-        let cost = cost(&times);
-        if let (Some(cost), Some(yardstick)) = (median(&cost), yardstick.filter(|cost| *cost > 0.0)) {
+        table.put(name, TIME, turns.iter().map(|turn| turn.micros).collect());
+        table.put(name, RATIO, turns.iter().map(|turn| turn.micros / turn.nothing).collect());
+        let costs = costs(turns);
+        if let (Some(cost), Some(yardstick)) = (median(&costs), yardstick.filter(|cost| *cost > 0.0)) {
             table.put(name, AGAINST, vec![cost / yardstick]);
         }
-        table.put(name, COST, cost);
+        table.put(name, COST, costs);
         table.put(name, OWN, turns.iter().map(|turn| turn.own_micros).collect());
         table.put(name, TOLD, turns.iter().filter_map(|turn| Some(100.0 * turn.told?)).collect());
     }
