@@ -211,7 +211,7 @@ pub struct Totals {
 
 /// Value of the ledger map.
 ///
-/// The key is the socket's address while the connection lives. What found no room in the ring moves to its id as the
+/// The key is the socket's address while the connection lives. What found no room in the ring moves to an id as the
 /// key (ids have the top bit clear, kernel addresses have it set), so that a reused socket cannot overwrite it.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

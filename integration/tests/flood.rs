@@ -19,6 +19,7 @@ use convis_integration::otlp::Point;
 use convis_integration::traffic::Exchange;
 use convis_integration::truth::Report;
 use convis_integration::{need, turns};
+use socket2::SockRef;
 
 const KINDS: [&str; 3] = ["opened", "closed", "failed"];
 /// Other processes of the host make them as well, so they balance only at a moment when none does.
@@ -133,6 +134,49 @@ fn pairs(listener: &TcpListener, count: usize) -> Vec<[TcpStream; 2]> {
     (0..count).map(|_| [client(), server()]).collect()
 }
 
+/// Connections whose client resets them before they are accepted, which they are all the same.
+fn reset_before_accept(listener: &TcpListener, count: usize) {
+    let to = listener.local_addr().expect("an address");
+    for _ in 0..count {
+        let client = TcpStream::connect(to).expect("a connection");
+        SockRef::from(&client).set_linger(Some(Duration::ZERO)).expect("an option of every socket");
+        drop(client);
+        listener.accept().expect("its other end");
+    }
+}
+
+/// Those of a server's port whose opened record found no room in the ring, by their keys.
+fn waiting(conns: &Conns, port: u16) -> BTreeMap<u64, Entry> {
+    let mut waiting = conns.entries();
+    waiting.retain(|_, Entry { conn, .. }| {
+        let is_mine = [conn.local_port_be, conn.peer_port_be].contains(&port.to_be());
+        is_mine && conn.flags & flag::OPEN_PENDING != 0
+    });
+    waiting
+}
+
+/// How many of these entries of sockets are no longer under their keys.
+fn displaced(conns: &Conns, entries: &BTreeMap<u64, Entry>) -> usize {
+    let left = conns.entries();
+    let is_displaced =
+        |(key, entry): &(&u64, &Entry)| left.get(*key).is_none_or(|now| now.conn.id != entry.conn.id);
+    entries.iter().filter(|(key, _)| *key & wire::SOCKET_KEY != 0).filter(is_displaced).count()
+}
+
+/// Waits for two events of each end, and checks that there is nothing else.
+fn check_all_told(convis: Convis, port: u16, ends: usize) {
+    convis.wait_for_events(port, 2 * ends);
+    let ledger = wait_for("the ledger to settle", SETTLED, || {
+        let ledger = convis.ledger();
+        KINDS.iter().all(|kind| ledger.kind(kind).pending < 0.5).then_some(ledger)
+    });
+    let events = convis.stop().events_at(port);
+    check_pairs(&events);
+    assert_eq!(events.len(), 2 * ends);
+    assert!(KINDS.iter().all(|kind| ledger.kind(kind).balances()), "{ledger:#?}");
+    assert!(ledger.kind("opened").dropped < 0.5, "{ledger:#?}");
+}
+
 /// Scenario: the ring is full, so opened records wait in the ledger; the ends of their connections go unseen, as where the kernel
 /// skips a program; other connections get the same sockets before anybody has looked.
 /// Guarantees: those opened records are delivered all the same, nothing waits for ever, and every end has its two events.
@@ -147,9 +191,7 @@ fn what_waits_survives_the_next_connection_of_its_socket() {
     let displaced = convis.paused(|| {
         let first = pairs(&listener, PAIRS);
         let mut conns = Conns::find();
-        let is_mine = |conn: &wire::Conn| [conn.local_port_be, conn.peer_port_be].contains(&port.to_be());
-        let mut waiting = conns.entries();
-        waiting.retain(|_, entry| is_mine(&entry.conn) && entry.conn.flags & flag::OPEN_PENDING != 0);
+        let waiting = waiting(&conns, port);
         assert!(waiting.len() > PAIRS, "{} of {} opened records found no room", waiting.len(), 2 * PAIRS);
         // The programs leave what has ended before its accept as it is.
         for key in waiting.keys() {
@@ -160,22 +202,32 @@ fn what_waits_survives_the_next_connection_of_its_socket() {
             conns.change_flags(*key, |flags| flags & !flag::CLOSED);
         }
         drop(pairs(&listener, PAIRS));
-        let left = conns.entries();
-        let is_displaced =
-            |(key, entry): &(&u64, &Entry)| left.get(*key).is_none_or(|now| now.conn.id != entry.conn.id);
-        waiting.iter().filter(is_displaced).count()
+        displaced(&conns, &waiting)
     });
     assert!(displaced > 0, "no socket was used again");
-    convis.wait_for_events(port, 2 * 2 * 2 * PAIRS);
-    let ledger = wait_for("the ledger to settle", SETTLED, || {
-        let ledger = convis.ledger();
-        KINDS.iter().all(|kind| ledger.kind(kind).pending < 0.5).then_some(ledger)
+    check_all_told(convis, port, 2 * 2 * PAIRS);
+}
+
+/// Scenario: the same with connections that were reset before they were accepted: their ends are told, and who accepted them waits
+/// in the ledger.
+/// Guarantees: as above.
+#[test]
+fn a_late_accept_that_waits_survives_the_next_connection_of_its_socket() {
+    const COUNT: usize = 200;
+    need!(root());
+    let _turn = turns::alone();
+    let mut convis = Convis::start(&["--ring-bytes", "4096", "--interval", "500ms"]);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    let displaced = convis.paused(|| {
+        reset_before_accept(&listener, COUNT);
+        let conns = Conns::find();
+        let waiting = waiting(&conns, port);
+        drop(pairs(&listener, COUNT));
+        displaced(&conns, &waiting)
     });
-    let stopped = convis.stop();
-    check_pairs(&stopped.events_at(port));
-    assert_eq!(stopped.events_at(port).len(), 2 * 2 * 2 * PAIRS);
-    assert!(KINDS.iter().all(|kind| ledger.kind(kind).balances()), "{ledger:#?}");
-    assert!(ledger.kind("opened").dropped < 0.5, "{ledger:#?}");
+    assert!(displaced > 0, "no socket was used again");
+    check_all_told(convis, port, 2 * 2 * COUNT);
 }
 
 /// What became of connections made while convis did not run.

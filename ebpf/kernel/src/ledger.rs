@@ -155,7 +155,8 @@ fn renew(key: u64) -> bool {
     }
 }
 
-/// The socket under `key` is another connection's now: what still waits to be told as opened moves to its id.
+/// The socket under `key` is another connection's now: what still waits to be told as opened moves to a new id, since its end may
+/// wait under its own.
 #[inline(always)]
 fn set_aside(key: u64) {
     const ENDED: u16 = flag::CLOSED | flag::ENDING;
@@ -166,7 +167,7 @@ fn set_aside(key: u64) {
         return;
     }
     entry.conn.flags = flags & !ENDED;
-    if !insert(entry.conn.id, entry, BPF_ANY) {
+    if !insert(id_at(emit::now()), entry, BPF_ANY) {
         emit::count(|counters| &raw mut counters.ledger_full[kind::OPENED as usize]);
     }
 }

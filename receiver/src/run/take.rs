@@ -56,13 +56,13 @@ pub(super) fn sweep(input: &mut Input, tracker: &mut Tracker, clock: Clock, now:
     // What ended connections sent through the ring is older than their entries, so it is in the ring by now.
     drain_ring(input, tracker, clock, now);
     for (key, conn) in late {
-        // Where another connection has its socket by now, the entry has moved to its id, for this sweep or the next.
+        // Where another connection has its socket by now, the entry has moved, for this sweep or the next.
         if input.forget_if(key, conn.id) {
             tracker.sweep_if_pending(&conn, clock, now);
         }
     }
     // A walk that the kernel restarts shows an entry twice.
-    ended.sort_by_key(|(_, entry)| (entry.end_ns, entry.conn.id));
+    ended.sort_by_key(|(key, entry)| (entry.end_ns, entry.conn.id, key.number()));
     ended.dedup_by_key(|(key, _)| *key);
     for (key, entry) in ended {
         if entry.conn.flags & (flag::CLOSED | flag::FAILED) == 0 {
