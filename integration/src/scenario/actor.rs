@@ -5,8 +5,8 @@ use std::fmt::Display;
 use std::io::Seek;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -63,13 +63,23 @@ pub(super) fn new_number() -> u32 {
     LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
 
+/// Held while this process starts another, and while it has a descriptor that it passes on: a new process has a copy of it until
+/// it executes, and would be the one that closes the socket if all others have done so by then.
+static STARTING: Mutex<()> = Mutex::new(());
+
+/// Starts a process, which executes when this returns.
+pub(super) fn start(command: &mut Command) -> std::io::Result<Child> {
+    let _nothing_is_passed = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+    command.spawn()
+}
+
 impl Actor {
     /// Starts one; fails where the kernel does not give it the place.
     pub(super) fn try_start(place: Place) -> Result<Self, String> {
         let (line, theirs) = control::line().map_err(|error| error.to_string())?;
         let mut command = Command::new("/proc/self/exe");
         command.arg(ACT).args(place.words()).stdin(Stdio::from(theirs)).stdout(Stdio::null());
-        let child = command.spawn().map_err(|error| format!("an actor does not start: {error}"))?;
+        let child = start(&mut command).map_err(|error| format!("an actor does not start: {error}"))?;
         drop(command);
         let hand = Hand::greet(line).ok_or_else(|| format!("an actor cannot play {place:?}"))?;
         Ok(Self { hand, child: Some(child) })
@@ -211,6 +221,7 @@ impl Hand {
 
     /// Passes a socket to another process under a new number.
     pub(super) fn pass(&self, socket: u32, to: &Self) -> u32 {
+        let _nothing_starts = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
         self.begin(format!("give {socket}"));
         let (_, descriptor) = self.wait_with_descriptor().expect("a descriptor");
         let number = new_number();

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::process::Command;
 
-use super::actor::{Actor, Hand, Identity, Place, first_done};
+use super::actor::{Actor, Hand, Identity, Place, first_done, start};
 use super::dice::Dice;
 use super::end::{End, Listener, Stopped, Way, attempt, close_in_order, failed, new_socket};
 use super::hands::{DASH, DASH_BYTES, INHERITED};
@@ -118,8 +118,8 @@ impl Player {
     /// A process of its own that connects, writes and is gone.
     fn dash(&mut self) {
         let to = self.apart.1.reach(Way::Ipv4);
-        let mut child =
-            Command::new("/proc/self/exe").args([DASH, &to.to_string()]).spawn().expect("a dash starts");
+        let mut dash = Command::new("/proc/self/exe");
+        let mut child = start(dash.args([DASH, &to.to_string()])).expect("a dash starts");
         let mut server = self.apart.1.accept();
         let pid = child.id();
         let status = child.wait().expect("a dash ends");

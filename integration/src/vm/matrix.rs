@@ -81,7 +81,17 @@ impl fmt::Display for Report {
             write!(out, " {} {}/{}/{}", plan.name, plan.passed, plan.failed.len(), plan.skipped.len())?;
         }
         let end = if self.is_good() { "ok" } else { "FAILED" };
-        write!(out, "  {end} in {:.0} s", self.outcome.took.as_secs_f64())
+        write!(out, "  {end} in {:.0} s", self.outcome.took.as_secs_f64())?;
+        // First, because whoever keeps the whole output may keep only its beginning and its end.
+        for plan in &self.plans {
+            for failed in &plan.failed {
+                write!(out, "\nFAILED with {}: {failed}", plan.name)?;
+            }
+            if !plan.complete {
+                write!(out, "\n{} did not end", plan.name)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -143,5 +153,28 @@ mod tests {
         assert_eq!(names, [("auto", 1, true), ("fentry", 1, true), ("kprobe", 1, false)]);
         assert_eq!(plans[0].skipped, [("mptcp".to_owned(), "not in this kernel".to_owned())]);
         assert_eq!(plans[1].failed, ["reset: two: three"]);
+    }
+
+    /// Scenario: the report on the same machine.
+    /// Guarantees: what failed stands in its first lines.
+    #[test]
+    fn a_report_begins_with_what_failed() {
+        let output = "== auto\nFAILED reset: two: three\nok bytes\nscenario: 1 passed, 1 failed, 0 skipped\n== fentry\nok reset\n";
+        let outcome = Outcome {
+            status: None,
+            output: output.to_owned(),
+            console: String::new(),
+            took: Duration::from_secs(9),
+        };
+        let report = Report {
+            build: "suite_1.2".to_owned(),
+            arch: Arch::X86_64,
+            plans: read(&outcome.output),
+            outcome,
+        };
+        let report = report.to_string();
+        let lines: Vec<_> = report.lines().collect();
+        assert!(lines[0].ends_with("auto 1/1/0 fentry 1/0/0  FAILED in 9 s"), "{report}");
+        assert_eq!(lines[1..], ["FAILED with auto: reset: two: three", "fentry did not end"]);
     }
 }
