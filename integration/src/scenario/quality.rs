@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::actor::Hand;
 use super::end::{End, Listener, Stopped, Way, close_in_order, new_socket};
 use super::expect::{Expected, Quality};
 use super::links::Pair;
@@ -17,14 +18,22 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario::during("quality.retransmits", retransmits),
 ];
 
-/// `TCP_INFO` of an end that is over: nothing changes any more.
-fn settled(end: &End) -> Quality {
-    const CLOSE: u64 = 7;
+/// States of `TCP_INFO`.
+const SYN_SENT: u64 = 2;
+const CLOSE: u64 = 7;
+
+/// `TCP_INFO` of a socket, by any hand of its process, as soon as it is in this state.
+fn info_in_state(hand: &Hand, socket: u32, state: u64) -> Vec<u64> {
     let numbers =
-        || -> Vec<u64> { end.act("info").iter().map(|word| word.parse().expect("a number")).collect() };
-    let numbers = wait_for("the end of the connection", Duration::from_secs(20), || {
-        Some(numbers()).filter(|numbers| numbers[6] == CLOSE)
-    });
+        || hand.act(format!("info {socket}")).iter().map(|word| word.parse().expect("a number")).collect();
+    wait_for("a state of the connection", Duration::from_secs(20), || {
+        Some(numbers()).filter(|numbers: &Vec<u64>| numbers[6] == state)
+    })
+}
+
+/// What it says of an end that is over: nothing changes any more.
+fn settled(end: &End) -> Quality {
+    let numbers = info_in_state(&end.hand, end.socket, CLOSE);
     let [rtt, retransmits, _, _, segments_out, segments_in, _] = numbers[..] else { panic!("seven numbers") };
     Quality { rtt, segments_out, segments_in, retransmits }
 }
@@ -96,11 +105,13 @@ fn lost_syn(stage: &mut Stage) -> Played {
 
 fn connect_through_gap(pair: &Pair, listener: &Listener) -> (End, End) {
     let hand = pair.client.hand();
+    let asking = pair.client.new_hand();
     pair.server.hand().act("net down far");
     let socket = new_socket(&hand, listener.address);
     let began = now();
     hand.begin(format!("connect {socket} {}", listener.address));
-    std::thread::sleep(Duration::from_millis(300));
+    // The socket is locked from this state on until its SYN has been sent.
+    info_in_state(&asking, socket, SYN_SENT);
     pair.server.hand().act("net up far");
     let words = hand.wait().unwrap_or_else(|(_, error)| panic!("connect: {error}"));
     assert_eq!(words[0], "0", "connected after {:?}", began.elapsed());
