@@ -190,10 +190,14 @@ fn bucket(stage: &mut Stage) -> Played {
     Ok(())
 }
 
-/// One of twenty packets is lost, on both ways.
+/// One of twenty packets is lost, on both ways; the two hosts know each other by then, or a lost question of the link's own
+/// would be an attempt that fails.
 fn loss(stage: &mut Stage) -> Played {
     let pair = Pair::new(stage)?;
     let listener = stage.listener(&pair.server.hand(), Pair::SERVER);
+    let (mut client, mut server) = listener.pair(&pair.client.hand(), Way::AsIs);
+    client.write_to(&mut server, 1);
+    stage.expect_both(close_in_order(&mut client, &mut server));
     for (actor, link) in [(&pair.client, "near"), (&pair.server, "far")] {
         let begun = actor.hand().try_do(format!("net delay {link} 1000 20"));
         begun.map_err(|(_, error)| Lacking(format!("no netem: {error}")))?;
