@@ -134,6 +134,14 @@ fn pairs(listener: &TcpListener, count: usize) -> Vec<[TcpStream; 2]> {
     (0..count).map(|_| [client(), server()]).collect()
 }
 
+/// A convis, and a listener at that port.
+fn with_a_ring_of_one_page() -> (Convis, TcpListener, u16) {
+    let convis = Convis::start(&["--ring-bytes", "4096", "--interval", "500ms"]);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    (convis, listener, port)
+}
+
 /// Connections whose client resets them before they are accepted, which they are all the same.
 fn reset_before_accept(listener: &TcpListener, count: usize) {
     let to = listener.local_addr().expect("an address");
@@ -185,9 +193,7 @@ fn what_waits_survives_the_next_connection_of_its_socket() {
     const PAIRS: usize = 200;
     need!(root());
     let _turn = turns::alone();
-    let mut convis = Convis::start(&["--ring-bytes", "4096", "--interval", "500ms"]);
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let port = listener.local_addr().expect("an address").port();
+    let (mut convis, listener, port) = with_a_ring_of_one_page();
     let displaced = convis.paused(|| {
         let first = pairs(&listener, PAIRS);
         let mut conns = Conns::find();
@@ -216,9 +222,7 @@ fn a_late_accept_that_waits_survives_the_next_connection_of_its_socket() {
     const COUNT: usize = 200;
     need!(root());
     let _turn = turns::alone();
-    let mut convis = Convis::start(&["--ring-bytes", "4096", "--interval", "500ms"]);
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let port = listener.local_addr().expect("an address").port();
+    let (mut convis, listener, port) = with_a_ring_of_one_page();
     let displaced = convis.paused(|| {
         reset_before_accept(&listener, COUNT);
         let conns = Conns::find();
