@@ -21,7 +21,7 @@ cargo "+$toolchain" build --quiet --locked --release -Z build-std=core --target 
 
 mkdir -p "$(dirname "$output")"
 LD_LIBRARY_PATH="$sysroot/lib" "$sysroot/lib/rustlib/$host/bin/rust-objcopy" \
-    --strip-unneeded --strip-debug "$target/bpfel-unknown-none/release/convis" "$output"
+    --strip-unneeded --strip-debug --remove-section=.BTF.ext --remove-section=.rel.BTF.ext "$target/bpfel-unknown-none/release/convis" "$output"
 
 # What the object was made of, for the build script of the crate.
 cd ..

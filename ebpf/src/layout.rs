@@ -68,6 +68,7 @@ layout! {
     sk_protocol = "sock" "sk_protocol" 2;
     sk_kern_sock = "sock" "sk_kern_sock" 0 optional bit;
     sk_shutdown = "sock" "sk_shutdown" 1;
+    sk_socket = "sock" "sk_socket" 8;
     sk_err = "sock" "sk_err" 4;
     inet_sport = "inet_sock" "inet_sport" 2;
     bytes_acked = "tcp_sock" "bytes_acked" 8;

@@ -59,6 +59,8 @@ pub mod flag {
     pub const LATE: u16 = 1 << 9;
     /// Its owner was found holding a descriptor of it when convis started.
     pub const FOUND: u16 = 1 << 10;
+    /// A process had a descriptor of it when the peer ended it, though no accept had been seen.
+    pub const HELD: u16 = 1 << 11;
 }
 
 /// `Conn::role`.

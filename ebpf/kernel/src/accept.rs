@@ -22,13 +22,18 @@ pub fn result(ctx: &TracePointContext) -> i64 {
     unsafe { ctx.as_ptr().cast::<u8>().add(RETURN_OFFSET).cast::<i64>().read() }
 }
 
-/// An accept system call returns.
+/// An accept system call returns; this is copy number `COPY` of the program. A later one does what the first was kept from, for
+/// what has an entry: one without may have ended by then.
 #[inline(always)]
-pub fn returned(fd: i64) {
+pub fn returned<const COPY: u64>(fd: i64) {
     if fd >= 0
         && let Ok(sk) = descriptor::socket(fd as u64)
     {
-        accepted(sk);
+        match entry_of(sk) {
+            Some((sk, entry)) => accepted_known(sk, entry),
+            None if COPY == 0 => accepted_unseen(sk),
+            None => {}
+        }
     }
 }
 
@@ -48,34 +53,39 @@ fn entry_of(sk: u64) -> Option<(u64, &'static mut Entry)> {
 /// The running task owns `sk` from now on.
 #[inline(always)]
 pub fn accepted(sk: u64) {
-    let Some((sk, entry)) = entry_of(sk) else {
-        accepted_unseen(sk);
-        return;
-    };
-    if entry.conn.role != role::SERVER || entry.conn.flags & flag::ACCEPTED != 0 {
-        return;
-    }
-    take_over(sk, entry);
-    let ended = entry.conn.flags & flag::CLOSED != 0;
-    if entry.conn.flags & flag::SELF == 0 {
-        ledger::opened_at(entry, emit::now());
-    }
-    // Without room in the ring it waits for the sweep, as its own end's entry is gone already.
-    if ended && entry.conn.flags & flag::OPEN_PENDING == 0 {
-        ledger::remove(sk);
+    match entry_of(sk) {
+        Some((sk, entry)) => accepted_known(sk, entry),
+        None => accepted_unseen(sk),
     }
 }
 
 #[inline(always)]
-fn take_over(sk: u64, entry: &mut Entry) {
+fn accepted_known(sk: u64, entry: &mut Entry) {
+    if entry.conn.role != role::SERVER || entry.conn.flags & flag::ACCEPTED != 0 {
+        return;
+    }
+    let mut marks = take_over(sk, entry);
+    if marks & flag::SELF == 0 && !ledger::send_opened(entry, emit::now(), marks) {
+        marks |= flag::OPEN_PENDING;
+    }
+    // Not before all is said: an end that its peer brings about meanwhile leaves the entry to this.
+    entry.conn.flags |= marks;
+    if entry.conn.flags & flag::CLOSED != 0 {
+        // While the task still has the socket: whoever did it later could find the next connection's entry.
+        ledger::set_aside(entry);
+        ledger::remove(sk);
+    }
+}
+
+/// Makes the running task the owner. Returns the flags that say so.
+#[inline(always)]
+fn take_over(sk: u64, entry: &mut Entry) -> u16 {
     let _counted = task::current_owner(&mut entry.conn.owner);
-    entry.conn.flags |= flag::ACCEPTED;
     if entry.conn.family == 0 {
         let _counted = sock::fill_tuple(sk, &mut entry.conn);
     }
-    if u64::from(entry.conn.owner.tgid) == setting!(self_tgid) {
-        entry.conn.flags |= flag::SELF;
-    }
+    let is_self = u64::from(entry.conn.owner.tgid) == setting!(self_tgid);
+    if is_self { flag::ACCEPTED | flag::SELF } else { flag::ACCEPTED }
 }
 
 /// A child that nobody saw begin: it waited in its listener's queue when convis started, or its beginning was missed. One
@@ -89,7 +99,7 @@ fn accepted_unseen(sk: u64) {
         return;
     };
     entry.conn.established_ns = entry.conn.start_ns;
-    take_over(sk, entry);
+    entry.conn.flags |= take_over(sk, entry);
     if ledger::peer_is_self(&entry.conn) {
         entry.conn.flags |= flag::SELF;
     }

@@ -145,7 +145,9 @@ fn renew(key: u64) -> bool {
     match CONNS.insert(key, &BLANK, u64::from(BPF_NOEXIST)) {
         Ok(()) => true,
         Err(EEXIST) => {
-            set_aside(key);
+            if let Some(entry) = get(key) {
+                set_aside(entry);
+            }
             insert(key, &BLANK, BPF_ANY)
         }
         Err(error) => {
@@ -155,12 +157,11 @@ fn renew(key: u64) -> bool {
     }
 }
 
-/// The socket under `key` is another connection's now: what still waits to be told as opened moves to a new id, since its end may
-/// wait under its own.
+/// The entry's place is no longer its own: what still waits to be told as opened moves to a new id, since its end may wait under
+/// its own.
 #[inline(always)]
-fn set_aside(key: u64) {
+pub fn set_aside(entry: &mut Entry) {
     const ENDED: u16 = flag::CLOSED | flag::ENDING;
-    let Some(entry) = get(key) else { return };
     let flags = entry.conn.flags;
     // An end that was seen has told this too, unless the accept came after it.
     if flags & flag::OPEN_PENDING == 0 || flags & ENDED == flag::ENDING {
@@ -270,25 +271,25 @@ pub fn lost(kind: u8, role: u8, totals: &Totals) {
     }
 }
 
-/// Sends the opened record of a connection that was established just now, or of which that was missed.
+/// Sends the opened record of a connection that was established just now, or of which that was missed; without room in the
+/// ring the entry remembers it.
 #[inline(always)]
 pub fn opened(entry: &mut Entry) {
-    let time_ns = entry.conn.established_ns;
-    opened_at(entry, time_ns);
-}
-
-/// Sends an opened record; without room in the ring the entry remembers it.
-#[inline(always)]
-pub fn opened_at(entry: &mut Entry, time_ns: u64) {
-    emit::seen(kind::OPENED);
-    let sent = emit::send::<OpenedRecord>(kind::OPENED, |record| {
-        emit::header(&mut record.header, kind::OPENED, time_ns);
-        record.conn = entry.conn;
-        Ok(())
-    });
-    if !sent {
+    if !send_opened(entry, entry.conn.established_ns, 0) {
         entry.conn.flags |= flag::OPEN_PENDING;
     }
+}
+
+/// Sends an opened record, with these flags beside the entry's own; `false` without room in the ring.
+#[inline(always)]
+pub fn send_opened(entry: &Entry, time_ns: u64, flags: u16) -> bool {
+    emit::seen(kind::OPENED);
+    emit::send::<OpenedRecord>(kind::OPENED, |record| {
+        emit::header(&mut record.header, kind::OPENED, time_ns);
+        record.conn = entry.conn;
+        record.conn.flags |= flags;
+        Ok(())
+    })
 }
 
 /// Sends the last record of a connection; without room in the ring it waits in the ledger under its id.

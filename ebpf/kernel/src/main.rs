@@ -59,6 +59,8 @@ state_change! {
     state_change_1 = 1;
     state_change_2 = 2;
     state_change_3 = 3;
+    state_change_4 = 4;
+    state_change_5 = 5;
 }
 
 /// The life of processes. Two copies of each, see `once`.
@@ -111,12 +113,23 @@ pub fn cgroup_removed(ctx: RawTracePointContext) -> i32 {
     0
 }
 
-/// `accept` and `accept4` return.
-#[tracepoint]
-#[inline(always)]
-pub fn accept_return(ctx: TracePointContext) -> u32 {
-    accept::returned(accept::result(&ctx));
-    0
+/// `accept` and `accept4` return. Several copies, see `once`: since Linux 7.2 a task can be preempted in the middle of one.
+macro_rules! accept_return {
+    ($($name:ident = $copy:literal;)*) => {
+        $(#[tracepoint]
+        #[inline(always)]
+        pub fn $name(ctx: TracePointContext) -> u32 {
+            accept::returned::<$copy>(accept::result(&ctx));
+            0
+        })*
+    };
+}
+
+accept_return! {
+    accept_return_0 = 0;
+    accept_return_1 = 1;
+    accept_return_2 = 2;
+    accept_return_3 = 3;
 }
 
 /// `security_sock_graft(sk, ..)`: an accepted socket gets its descriptor, in the accepting task, after any sleep.

@@ -56,6 +56,12 @@ pub fn state(sk: u64) -> Result<u32, ReadFailed> {
     Ok(u32::from(read!(sk, skc_state, u8)?))
 }
 
+/// Whether a process has a descriptor of it: a child gets it when it is accepted.
+#[inline(always)]
+pub fn is_held(sk: u64) -> bool {
+    !matches!(read!(sk, sk_socket, u64), Ok(0) | Err(_))
+}
+
 /// Whether the socket that `conn` was told of still has its ports and peer.
 #[inline(always)]
 pub fn is_still(sk: u64, conn: &Conn) -> bool {

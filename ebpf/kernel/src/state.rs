@@ -250,9 +250,13 @@ fn ends(sk: u64, change: Change, entry: &mut Entry) {
     if change.fails() {
         failed::told(sk, &entry.totals);
     }
-    ledger::ended(if change.fails() { kind::FAILED } else { kind::CLOSED }, entry);
     // A child that the peer reset can still be accepted; one without an error was ended by its closing listener.
-    if is_server && entry.conn.flags & flag::ACCEPTED == 0 && entry.totals.sk_err != 0 {
+    let may_be_accepted = is_server && entry.conn.flags & flag::ACCEPTED == 0 && entry.totals.sk_err != 0;
+    if may_be_accepted && sock::is_held(sk) {
+        entry.conn.flags |= flag::HELD;
+    }
+    ledger::ended(if change.fails() { kind::FAILED } else { kind::CLOSED }, entry);
+    if may_be_accepted {
         entry.conn.flags |= flag::CLOSED;
     }
 }

@@ -121,8 +121,14 @@ const fn state(program: &'static str) -> Probe {
 }
 
 /// Copies of the state program, in the order in which they must run.
-const STATES: [Probe; 4] =
-    [state("state_change_0"), state("state_change_1"), state("state_change_2"), state("state_change_3")];
+const STATES: [Probe; 6] = [
+    state("state_change_0"),
+    state("state_change_1"),
+    state("state_change_2"),
+    state("state_change_3"),
+    state("state_change_4"),
+    state("state_change_5"),
+];
 
 /// Two copies: a packet's interrupt can come while a task runs the first, and interrupts do not nest.
 const TWO_STATES: &[Probe] = STATES.split_at(2).0;
@@ -158,34 +164,64 @@ pub const PROCESSES_PREEMPTIBLE: Hook = Hook {
     }],
 };
 
+const ACCEPT_BY_FENTRY: Way = Way {
+    plan: Some(Probes::Fentry),
+    name: "fentry security_sock_graft",
+    probes: &[
+        fentry("accept_fentry", "security_sock_graft"),
+        fentry("accept_fentry_1", "security_sock_graft"),
+    ],
+};
+
+const ACCEPT_BY_KPROBE: Way = Way {
+    plan: Some(Probes::Kprobe),
+    name: "kprobe security_sock_graft",
+    probes: &[kprobe("accept_kprobe", "security_sock_graft")],
+};
+
+const ACCEPT_BY_KRETPROBE: Way = Way {
+    plan: Some(Probes::Kprobe),
+    name: "kretprobe inet_csk_accept",
+    probes: &[kprobe("accept_kretprobe", "inet_csk_accept")],
+};
+
 /// Who accepts. The exit of the system call is the last resort: it slows every system call of the host a little.
 pub const ACCEPTS: Hook = Hook {
     what: What::Accepts,
     ways: &[
-        Way {
-            plan: Some(Probes::Fentry),
-            name: "fentry security_sock_graft",
-            probes: &[
-                fentry("accept_fentry", "security_sock_graft"),
-                fentry("accept_fentry_1", "security_sock_graft"),
-            ],
-        },
-        Way {
-            plan: Some(Probes::Kprobe),
-            name: "kprobe security_sock_graft",
-            probes: &[kprobe("accept_kprobe", "security_sock_graft")],
-        },
-        Way {
-            plan: Some(Probes::Kprobe),
-            name: "kretprobe inet_csk_accept",
-            probes: &[kprobe("accept_kretprobe", "inet_csk_accept")],
-        },
+        ACCEPT_BY_FENTRY,
+        ACCEPT_BY_KPROBE,
+        ACCEPT_BY_KRETPROBE,
         Way {
             plan: Some(Probes::Tracepoint),
             name: "tracepoints sys_exit_accept, sys_exit_accept4",
             probes: &[
-                syscall("accept_return", "sys_exit_accept"),
-                syscall("accept_return", "sys_exit_accept4"),
+                syscall("accept_return_0", "sys_exit_accept"),
+                syscall("accept_return_0", "sys_exit_accept4"),
+            ],
+        },
+    ],
+};
+
+/// The same where a task can be preempted in the middle of a system call's tracepoint.
+pub const ACCEPTS_PREEMPTIBLE: Hook = Hook {
+    what: What::Accepts,
+    ways: &[
+        ACCEPT_BY_FENTRY,
+        ACCEPT_BY_KPROBE,
+        ACCEPT_BY_KRETPROBE,
+        Way {
+            plan: Some(Probes::Tracepoint),
+            name: "tracepoints sys_exit_accept, sys_exit_accept4, 4 copies",
+            probes: &[
+                syscall("accept_return_0", "sys_exit_accept"),
+                syscall("accept_return_1", "sys_exit_accept"),
+                syscall("accept_return_2", "sys_exit_accept"),
+                syscall("accept_return_3", "sys_exit_accept"),
+                syscall("accept_return_0", "sys_exit_accept4"),
+                syscall("accept_return_1", "sys_exit_accept4"),
+                syscall("accept_return_2", "sys_exit_accept4"),
+                syscall("accept_return_3", "sys_exit_accept4"),
             ],
         },
     ],
@@ -241,7 +277,7 @@ pub const STATES_TWICE: Hook = Hook {
 /// The spine where tracepoints are preemptible, so that a task can also be interrupted by other tasks.
 pub const STATES_PREEMPTIBLE: Hook = Hook {
     what: What::States,
-    ways: &[Way { plan: None, name: "raw tracepoint inet_sock_set_state, 4 copies", probes: &STATES }],
+    ways: &[Way { plan: None, name: "raw tracepoint inet_sock_set_state, 6 copies", probes: &STATES }],
 };
 
 /// A set of programs, attached while this lives.

@@ -215,12 +215,25 @@ impl Kernel {
     }
 }
 
+/// Those that have more copies where tasks are preempted in the middle of them.
+struct Hooks {
+    states: &'static Hook,
+    processes: &'static Hook,
+    accepts: &'static Hook,
+}
+
+const ORDINARY: Hooks =
+    Hooks { states: &hooks::STATES_TWICE, processes: &hooks::PROCESSES, accepts: &hooks::ACCEPTS };
+
+const PREEMPTIBLE: Hooks = Hooks {
+    states: &hooks::STATES_PREEMPTIBLE,
+    processes: &hooks::PROCESSES_PREEMPTIBLE,
+    accepts: &hooks::ACCEPTS_PREEMPTIBLE,
+};
+
 fn load_on(kernel: &Kernel, options: &Options, on_demand: bool) -> Result<(Source, Report), LoadError> {
-    let [states, processes]: [&'static Hook; 2] = if has_preemptible_tracepoints() {
-        [&hooks::STATES_PREEMPTIBLE, &hooks::PROCESSES_PREEMPTIBLE]
-    } else {
-        [&hooks::STATES_TWICE, &hooks::PROCESSES]
-    };
+    let hooks = if has_preemptible_tracepoints() { &PREEMPTIBLE } else { &ORDINARY };
+    let states = hooks.states;
     let copies = states.ways.first().map_or(0, |way| way.probes.len() as u64);
     let cpus = aya::util::nr_cpus().ok().and_then(|cpus| u32::try_from(cpus).ok()).unwrap_or(1);
     let ebpf = object(options, &kernel.layout, copies, cpus, on_demand)?;
@@ -229,7 +242,7 @@ fn load_on(kernel: &Kernel, options: &Options, on_demand: bool) -> Result<(Sourc
     let btf = KernelTypes::parse(&kernel.functions, Endianness::default())
         .map_err(|source| LoadError::Object { source: Box::new(source.into()) })?;
     let starter = Starter { source: &mut source, btf: &btf, layout: &kernel.layout, probes: options.probes };
-    let report = Report { on_demand, ..starter.start(states, processes)? };
+    let report = Report { on_demand, ..starter.start(hooks)? };
     Ok((source, report))
 }
 
@@ -285,15 +298,16 @@ struct Choice {
 }
 
 impl Starter<'_> {
-    fn start(mut self, states: &'static Hook, processes: &'static Hook) -> Result<Report, LoadError> {
+    fn start(mut self, hooks: &Hooks) -> Result<Report, LoadError> {
+        let Hooks { states, processes, accepts } = *hooks;
         if let Some(programs) = self.source.programs() {
-            let hooks = [states, processes, &hooks::ACCEPTS, &hooks::UNSENT, &hooks::CGROUPS];
+            let hooks = [states, processes, accepts, &hooks::UNSENT, &hooks::CGROUPS];
             preload::load(programs, self.btf, &hooks, self.probes);
         }
         // Before processes, so that a new one's cgroup is told before it.
         let cgroups = self.cgroups()?;
         let mut fixed = vec![self.choose(processes)?];
-        let mut accepts = self.choose(&hooks::ACCEPTS)?;
+        let mut accepts = self.choose(accepts)?;
         let mut unsent = self.choose(&hooks::UNSENT).or_else(|error| self.without(&hooks::UNSENT, error))?;
         fixed.push(self.choose(states)?);
         let verdicts = self.tested(&mut accepts, &mut unsent)?;

@@ -6,7 +6,8 @@ use std::os::fd::{AsFd as _, AsRawFd as _, RawFd};
 use aya::Ebpf;
 
 /// Programs of which several copies are attached to one hook: a run is lost only if all of them are skipped.
-const COPIED: [&str; 5] = ["state_change_", "accept_fentry", "process_fork", "process_exec", "process_exit"];
+const COPIED: [&str; 6] =
+    ["state_change_", "accept_fentry", "accept_return_", "process_fork", "process_exec", "process_exit"];
 
 /// The attached programs' descriptors, in groups of copies; the programs own them.
 #[derive(Debug, Default)]

@@ -34,8 +34,7 @@ pub(super) fn drain_ring(input: &mut Input, tracker: &mut Tracker, clock: Clock,
 
 /// Takes what the ledger holds because the ring was full, in the order that gives each connection its events in turn.
 pub(super) fn sweep(input: &mut Input, tracker: &mut Tracker, clock: Clock, now: u64) {
-    const ACCEPTED_AFTER_END: u16 = flag::CLOSED | flag::ACCEPTED | flag::OPEN_PENDING;
-    let (mut living, mut ended, mut late) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut living, mut ended) = (Vec::new(), Vec::new());
     let waits =
         |key: LedgerKey, entry: &Entry| !key.is_socket() || entry.conn.flags & flag::OPEN_PENDING != 0;
     input.sweep(waits, |key, entry| {
@@ -43,9 +42,6 @@ pub(super) fn sweep(input: &mut Input, tracker: &mut Tracker, clock: Clock, now:
             ended.push((key, entry));
         } else if entry.conn.flags & flag::ENDING == 0 {
             living.push(entry.conn);
-        } else if entry.conn.flags & ACCEPTED_AFTER_END == ACCEPTED_AFTER_END {
-            // Its end was told before, and waits for the owner that is known now.
-            late.push((key, entry.conn));
         }
     });
 
@@ -55,18 +51,12 @@ pub(super) fn sweep(input: &mut Input, tracker: &mut Tracker, clock: Clock, now:
     }
     // What ended connections sent through the ring is older than their entries, so it is in the ring by now.
     drain_ring(input, tracker, clock, now);
-    for (key, conn) in late {
-        // Where another connection has its socket by now, the entry has moved, for this sweep or the next.
-        if input.forget_if(key, conn.id) {
-            tracker.sweep_if_pending(&conn, clock, now);
-        }
-    }
     // A walk that the kernel restarts shows an entry twice.
     ended.sort_by_key(|(key, entry)| (entry.end_ns, entry.conn.id, key.number()));
     ended.dedup_by_key(|(key, _)| *key);
     for (key, entry) in ended {
         if entry.conn.flags & (flag::CLOSED | flag::FAILED) == 0 {
-            // Its end went unseen, and the next walk finds that out.
+            // It was accepted after its end, which waits for that; or its end went unseen, and the next walk finds that out.
             tracker.sweep_if_pending(&entry.conn, clock, now);
         } else {
             tracker.sweep_ended(&entry, clock, now);

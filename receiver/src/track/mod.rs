@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use convis_ebpf::record::Record;
 use convis_ebpf::wire::{self, Conn, flag, role};
-use convis_exporters::model::{Attribution, Closer, Connection, Detail, Event};
+use convis_exporters::model::{Attribution, Closer, Connection, Detail, Event, Role};
 use convis_otel_config::policy::Policy;
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -293,7 +293,7 @@ impl Tracker {
             self.closed_unread(ended, now);
             return;
         }
-        if conn.role == role::SERVER && conn.flags & flag::ACCEPTED == 0 {
+        if is_unaccepted(conn) && conn.flags & flag::HELD == 0 {
             self.ended_unaccepted(ended, now);
             return;
         }
@@ -301,9 +301,13 @@ impl Tracker {
         if let Some(live) = self.live.remove(&conn.id) {
             self.closed_live(live, ended, now);
         } else {
-            let until_ns = now.ns.saturating_add(OPENED_PATIENCE_NS);
-            self.unopened.insert(conn.id, (until_ns, ended.kept()));
+            self.wait_for_opened(ended.kept(), now);
         }
+    }
+
+    fn wait_for_opened(&mut self, ended: KeptEnd, now: Now) {
+        let until_ns = now.ns.saturating_add(OPENED_PATIENCE_NS);
+        self.unopened.insert(ended.conn.id, (until_ns, ended));
     }
 
     fn closed_live(&mut self, mut live: Live, ended: Ended<'_>, now: Now) {
@@ -313,7 +317,8 @@ impl Tracker {
         self.finish(&mut live, ended, now);
     }
 
-    /// Without its opened record, whose loss is counted, an end is still told, but no metric counts it.
+    /// Without its opened record, an end is still told. Where there is none since nobody accepted it, or no program saw who did,
+    /// nothing is lost; any other loss is counted, and no metric counts that connection.
     fn release_unopened(&mut self, now: Now, is_last: bool) {
         if self.unopened.is_empty() {
             return;
@@ -322,8 +327,15 @@ impl Tracker {
         let mut due: Vec<_> = due.map(|(_, (_, ended))| ended).collect();
         due.sort_by_key(|ended| ended.time_ns);
         for kept in due {
-            let mut live = self.begin(&kept.conn, now);
-            self.finish(&mut live, kept.ended(), now);
+            let (conn, ended) = (&kept.conn, kept.ended());
+            if conn.flags & flag::HELD != 0 {
+                self.accepted_unseen(ended, now);
+            } else if is_unaccepted(conn) {
+                self.emit_unopened(ended, now);
+            } else {
+                let mut live = self.begin(conn, now);
+                self.finish(&mut live, ended, now);
+            }
         }
     }
 
@@ -399,9 +411,35 @@ impl Tracker {
         let ids: Vec<u64> =
             self.unaccepted.iter().filter(|(_, ended)| of_listener(&ended.conn)).map(|(id, _)| *id).collect();
         for id in ids {
+            // The record of its accept may still wait in the ledger.
             if let Some(ended) = self.unaccepted.remove(&id) {
-                self.emit_unopened(ended.ended(), now);
+                self.wait_for_opened(ended, now);
             }
+        }
+    }
+
+    /// The peer ended it while a process had it, and who accepted it was not seen: it is taken for its listener's.
+    fn accepted_unseen(&mut self, ended: Ended<'_>, now: Now) {
+        let conn = ended.conn;
+        let (holder, attribution) = self.heir(conn);
+        let connection = self.connection(conn, attribution);
+        if self.is_own(&connection) {
+            self.own_ends += 1;
+            return;
+        }
+        let end = End::new(connection, holder, conn.established_ns);
+        self.ends.add(&end);
+        let told = (conn.established_ns, Detail::Opened { handshake: None });
+        self.emit(&end, Counts::Opening(Role::Server, None), Some(told), now);
+        let mut live = Live::new(end, conn.established_ns, false, self.walk.number);
+        self.finish(&mut live, ended, now);
+    }
+
+    /// Who is taken for the owner of a child that nobody was seen to accept: its listener's owner.
+    fn heir(&self, child: &Conn) -> (Holder, Attribution) {
+        match self.listeners.owner_of(child) {
+            Some(heir) => (heir, Attribution::Inherited),
+            None => (self.nobody(), Attribution::Unknown),
         }
     }
 
@@ -410,9 +448,8 @@ impl Tracker {
     fn emit_unopened(&mut self, ended: Ended<'_>, now: Now) {
         let conn = ended.conn;
         let is_child = conn.role == role::SERVER;
-        let heir = if is_child { self.listeners.owner_of(conn) } else { None };
-        let attribution = if heir.is_some() { Attribution::Inherited } else { Attribution::Unknown };
-        let holder = heir.unwrap_or_else(|| self.nobody());
+        let (holder, attribution) =
+            if is_child { self.heir(conn) } else { (self.nobody(), Attribution::Unknown) };
         let mut connection = self.connection(conn, attribution);
         connection.role = connection.role.or_else(|| self.listeners.role_of(conn, ended.totals));
         connection.never_accepted = is_child && !totals::was_closed_here(ended.totals);
@@ -479,6 +516,11 @@ impl Tracker {
             None => self.metrics.host(&self.describer),
         }
     }
+}
+
+/// A child of which no accept is known.
+const fn is_unaccepted(conn: &Conn) -> bool {
+    conn.role == role::SERVER && conn.flags & flag::ACCEPTED == 0
 }
 
 /// Most of the time there is nothing in it.

@@ -64,6 +64,8 @@ fn exec(tracker: &mut Tracker, owner: Owner, name: &str) {
     tracker.apply(Record::Exec(Box::new(image)), CLOCK, 0);
 }
 
+const SECOND_NS: u64 = 1_000_000_000;
+
 fn address_of([a, b, c, d]: [u8; 4]) -> wire::Address {
     [u64::from_ne_bytes([a, b, c, d, 0, 0, 0, 0]), 0]
 }
@@ -188,7 +190,8 @@ fn an_accept_during_the_end_still_owns() {
 
 /// Scenario: children that nobody accepts: one ended by its closing listener, one reset before its listener closes, one
 /// of another listener.
-/// Guarantees: each is told once, as never accepted, without a process; the other's waits.
+/// Guarantees: each is told once, as never accepted, without a process, the latter a second after its listener closed; the
+/// other's waits.
 #[test]
 fn what_nobody_accepts_is_told_without_an_owner() {
     let mut tracker = tracker();
@@ -198,7 +201,11 @@ fn what_nobody_accepts_is_told_without_an_owner() {
     closed(&mut tracker, other, totals(1, 104));
     let listener = Conn { local: [0; 2], ..conn(0, role::UNKNOWN, NOBODY, 0) };
     tracker.apply(Record::ListenerClosed { conn: listener }, CLOCK, 0);
-    let events = tracker.take_events();
+    tracker.settle(CLOCK, SECOND_NS - 1);
+    let mut events = tracker.take_events();
+    assert_eq!(events.len(), 1);
+    tracker.settle(CLOCK, SECOND_NS);
+    events.extend(tracker.take_events());
     assert_eq!(events.iter().map(|event| event.connection.id).collect::<Vec<_>>(), [1, 2]);
     for event in &events {
         assert!(event.connection.never_accepted);
@@ -210,6 +217,25 @@ fn what_nobody_accepts_is_told_without_an_owner() {
     assert_eq!(tracker.take_events().len(), 1);
 }
 
+/// Scenario: a child is reset, then accepted without room in the ring, and its listener closes before the ledger is swept.
+/// Guarantees: opened and closed, as the acceptor's.
+#[test]
+fn an_accept_that_waits_outlives_its_listener() {
+    let mut tracker = tracker();
+    closed(&mut tracker, conn(8, role::SERVER, NOBODY, 0), totals(1, 104));
+    let listener = Conn { local: [0; 2], ..conn(0, role::UNKNOWN, NOBODY, 0) };
+    tracker.apply(Record::ListenerClosed { conn: listener }, CLOCK, 0);
+    assert!(tracker.take_events().is_empty());
+    let accepted = conn(8, role::SERVER, SHELL, flag::ACCEPTED | flag::OPEN_PENDING);
+    tracker.sweep_if_pending(&accepted, CLOCK, 0);
+    tracker.settle(CLOCK, SECOND_NS);
+    let events = tracker.take_events();
+    assert_eq!(names(&events), [EventName::Opened, EventName::Closed]);
+    assert_eq!(events[1].connection.attribution, Attribution::Kernel);
+    assert!(!events[1].connection.never_accepted);
+    assert_eq!(tracker.connections(), 0);
+}
+
 /// Scenario: an end that was accepted in a way that is not seen, and closed by its process.
 /// Guarantees: its owner is not known, and nobody claims that it was never accepted.
 #[test]
@@ -219,6 +245,33 @@ fn an_unseen_accept_is_not_denied() {
     let events = tracker.take_events();
     assert_eq!(events[0].connection.attribution, Attribution::Unknown);
     assert!(!events[0].connection.never_accepted);
+}
+
+/// Scenario: children that their peer reset while a process had them: one whose accept is told after all, and one whose
+/// accept no program saw.
+/// Guarantees: both are opened and closed; the latter a second later, as its listener's, and as accepted.
+#[test]
+fn what_a_process_had_was_accepted() {
+    let mut tracker = tracker();
+    let listener = Conn { local: [0; 2], ..conn(20, role::LISTENER, SHELL, 0) };
+    tracker.apply(Record::Listening { conn: listener }, CLOCK, 0);
+    closed(&mut tracker, conn(1, role::SERVER, NOBODY, flag::HELD), totals(1, 104));
+    closed(&mut tracker, conn(2, role::SERVER, NOBODY, flag::HELD), totals(1, 104));
+    opened(&mut tracker, conn(1, role::SERVER, SHELL, flag::ACCEPTED | flag::CLOSED | flag::HELD));
+    tracker.settle(CLOCK, SECOND_NS - 1);
+    let seen = tracker.take_events();
+    tracker.settle(CLOCK, SECOND_NS);
+    let unseen = tracker.take_events();
+    for (events, id, attribution) in [(seen, 1, Attribution::Kernel), (unseen, 2, Attribution::Inherited)] {
+        assert_eq!(names(&events), [EventName::Opened, EventName::Closed], "{id}");
+        for event in &events {
+            assert_eq!((event.connection.id, event.connection.attribution), (id, attribution));
+            assert!(!event.connection.never_accepted);
+            assert_eq!(event.resource.text("process.executable.name"), Some("curl"));
+        }
+    }
+    assert_eq!(sums(&mut tracker, "convis.tcp.connection.closed"), [2]);
+    assert_eq!(sums(&mut tracker, "convis.tcp.connection.active"), [0]);
 }
 
 /// Scenario: a connection that was open before convis.

@@ -90,6 +90,7 @@ fn a_closed_listener_still_owns_its_children() {
     closed(&mut tracker, conn(2, role::SERVER, NOBODY, 0), totals(1, 104));
     assert!(tracker.take_events().is_empty());
     shut(&mut tracker, listener);
+    tracker.settle(CLOCK, SECOND_NS);
     let event = tracker.take_events().pop().unwrap();
     assert_eq!((event.connection.id, event.connection.attribution), (2, Attribution::Inherited));
     assert_eq!(owner_of_child(&mut tracker), inherited("curl"));
