@@ -24,6 +24,8 @@ pub(super) struct End {
     pub(super) hand: Hand,
     pub(super) socket: u32,
     pub(super) owner: Identity,
+    /// Of a server's end, who listens.
+    pub(super) listener: Option<Identity>,
     pub(super) side: Side,
     pub(super) local: SocketAddr,
     pub(super) peer: SocketAddr,
@@ -129,6 +131,7 @@ fn accepted_end(hand: &Hand, socket: u32, words: &[String]) -> End {
         hand: hand.clone(),
         socket,
         owner: hand.who(),
+        listener: Some(hand.who()),
         side: Side::Server,
         local: address(0),
         peer: address(1),
@@ -173,6 +176,7 @@ impl End {
             hand: hand.clone(),
             socket,
             owner: hand.who(),
+            listener: None,
             side: Side::Client,
             local,
             peer: to,
@@ -284,6 +288,8 @@ impl End {
             peer: canonical(self.peer),
             owner: Some(Owner::from(self.owner)),
             attributions: &["kernel"],
+            accept_may_be_missed: false,
+            listener: self.listener.map(Owner::from),
             kernel_owned: false,
             fate: Fate::Closed(Closed {
                 handshake_at_most,
@@ -316,6 +322,8 @@ pub(super) fn failed(
         peer: canonical(to),
         owner: Some(Owner::from(who)),
         attributions: &["kernel"],
+        accept_may_be_missed: false,
+        listener: None,
         kernel_owned: false,
         fate: Fate::Failed(error),
     }

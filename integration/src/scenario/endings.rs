@@ -362,6 +362,7 @@ fn child_of(client: &End, listener: &Listener) -> End {
         hand: listener.hand.clone(),
         socket: 0,
         owner: listener.hand.who(),
+        listener: Some(listener.hand.who()),
         side: crate::truth::Side::Server,
         local: client.peer,
         peer: client.local,

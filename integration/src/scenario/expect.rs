@@ -23,6 +23,10 @@ pub(super) struct Expected {
     pub(super) owner: Option<Owner>,
     /// How the owner may be known.
     pub(super) attributions: Attributions,
+    /// Whether the kernel may skip the program that would see the accept.
+    pub(super) accept_may_be_missed: bool,
+    /// Who listens where it came.
+    pub(super) listener: Option<Owner>,
     /// Whether the socket is one of the kernel itself.
     pub(super) kernel_owned: bool,
     /// What became of it.
@@ -129,6 +133,22 @@ impl From<Identity> for Owner {
 }
 
 impl Expected {
+    /// What is expected instead where the accept was missed: the owner is who closed it or, where the peer ended it, its listener's.
+    pub(super) fn with_accept_missed(&self) -> Option<Self> {
+        if !self.accept_may_be_missed {
+            return None;
+        }
+        let mut other = Self { attributions: &["inherited"], ..self.clone() };
+        let Fate::Closed(closed) = &mut other.fate else { return None };
+        let by = closed.closing_pid.take();
+        if matches!(closed.reason, "peer_reset" | "timeout") {
+            other.owner = self.listener;
+        } else if let Some(pid) = by {
+            other.owner = Some(Owner { pid, own_pid: pid });
+        }
+        Some(other)
+    }
+
     /// The closed end this is.
     pub(super) fn closed(&mut self) -> &mut Closed {
         match &mut self.fate {

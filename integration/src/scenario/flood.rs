@@ -135,6 +135,7 @@ fn expect(stage: &mut Stage, actor: &Actor, listener: &Listener, at: SocketAddr,
         hand: actor.hand(),
         socket: 0,
         owner: actor.who(),
+        listener: None,
         side: Side::Client,
         local: at,
         peer: listener.address,
@@ -145,6 +146,7 @@ fn expect(stage: &mut Stage, actor: &Actor, listener: &Listener, at: SocketAddr,
     let server = End {
         hand: listener.hand.clone(),
         owner: listener.hand.who(),
+        listener: Some(listener.hand.who()),
         side: Side::Server,
         local: listener.address,
         peer: at,
@@ -156,5 +158,10 @@ fn expect(stage: &mut Stage, actor: &Actor, listener: &Listener, at: SocketAddr,
         Course::ClientFirst => [client.ended("local_close"), server.ended("peer_close")],
         Course::ServerFirst => [client.ended("peer_close"), server.ended("local_close")],
         Course::Reset => [client.torn("local_reset"), server.torn("peer_reset")],
+        Course::Gone => {
+            let mut server = server.torn("peer_reset");
+            server.closed().accepted_late = true;
+            [client.torn("local_reset"), server]
+        }
     });
 }

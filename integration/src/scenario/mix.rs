@@ -64,7 +64,7 @@ struct Player {
 
 /// A server that forked its workers before anybody came.
 struct Group {
-    _parent: Actor,
+    parent: Actor,
     workers: Vec<Worker>,
 }
 
@@ -131,6 +131,7 @@ impl Player {
             hand: self.apart.0.clone(),
             socket: 0,
             owner,
+            listener: None,
             side: Side::Client,
             local: server.peer,
             peer: server.local,
@@ -244,7 +245,7 @@ impl Group {
             Worker { _process: process, listener, waits_for: None }
         });
         let workers = workers.collect();
-        Ok(Self { _parent: parent, workers })
+        Ok(Self { parent, workers })
     }
 
     fn reach(&self, way: Way) -> SocketAddr {
@@ -261,6 +262,6 @@ impl Group {
         let worker = self.workers.iter_mut().find(|worker| worker.listener.hand.who().pid == pid);
         let worker = worker.expect("one of the workers");
         let number = worker.waits_for.take().expect("it was waiting");
-        worker.listener.accepted(number)
+        End { listener: Some(self.parent.who()), ..worker.listener.accepted(number) }
     }
 }

@@ -5,8 +5,8 @@
 //! | what | fentry, kprobe | tracepoint |
 //! |---|---|---|
 //! | who accepted through `io_uring` | the accepting task, `kernel` | the closing task, `inherited`, opened told at the close at the latest |
-//! | the same, ended by the peer's reset | the accepting task | nobody |
-//! | who accepted by a system call, from 7.0 on | the accepting task, `kernel`; by kprobe as by tracepoint | a skipped few: the closing task, `inherited` |
+//! | the same, ended by the peer's reset | the accepting task | the listener's owner, `inherited` |
+//! | who accepted by a system call, from 7.0 on | the accepting task, `kernel`; by kprobe as by tracepoint | of the few that the kernel skipped, and counted, as through `io_uring` |
 //! | connect through `io_uring` without a SYN | yes | no |
 //! | connect denied by a security module | no | yes |
 
@@ -39,18 +39,14 @@ impl Plan {
         }
     }
 
-    /// The owner of a connection accepted by a system call. On kernels from 7.0 on, kprobes and the programs of a system call's
-    /// tracepoints can be interrupted by another task that hits one, which the kernel then skips: the closing task is
-    /// taken for that one.
-    pub(super) fn accept(self) -> Attributions {
-        match self {
-            Self::Kprobe | Self::Tracepoint if is_preemptible() => &["kernel", "inherited"],
-            _ => &["kernel"],
-        }
+    /// Whether the kernel may skip the program that sees an accept by a system call: on kernels from 7.0 on, kprobes and
+    /// the programs of a system call's tracepoints can be interrupted by another task that hits one.
+    pub(super) fn may_miss_accepts(self) -> bool {
+        matches!(self, Self::Kprobe | Self::Tracepoint) && is_preemptible()
     }
 
-    /// The owner of a connection accepted through `io_uring`. Without a probe in the accept itself, it is the task that
-    /// closes the connection.
+    /// How the owner of a connection accepted through `io_uring` is known. Without a probe in the accept itself, it is the task
+    /// that closes the connection or, where the peer ends it, the listener's owner.
     pub(super) fn uring_accept(self) -> Attributions {
         match self {
             Self::Fentry | Self::Kprobe => &["kernel"],

@@ -6,8 +6,9 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
-use rustix::net::{Shutdown, SocketFlags, accept_with, shutdown, sockopt};
+use rustix::net::{Shutdown, SocketFlags, acceptfrom_with, shutdown, sockopt};
 
 use super::deeds;
 use super::dice::Dice;
@@ -21,16 +22,22 @@ pub(super) enum Course {
     ServerFirst,
     /// Both write [`FIXED`] bytes and read them; then the client resets.
     Reset,
+    /// The client writes [`FIXED`] bytes and resets. The server accepts in bursts, so that most are over by then.
+    Gone,
 }
 
 /// In the order of their listeners.
-pub(super) const COURSES: [Course; 3] = [Course::ClientFirst, Course::ServerFirst, Course::Reset];
+pub(super) const COURSES: [Course; 4] =
+    [Course::ClientFirst, Course::ServerFirst, Course::Reset, Course::Gone];
 /// What each end of a connection writes that is reset.
 pub(super) const FIXED: u64 = 700;
 /// On each side of each course.
 const THREADS: usize = 2;
 /// Bytes that an end writes at most.
 const LARGEST: u64 = 2000;
+/// Connections that one thread accepts in a row, on average, where they come in bursts; between them it waits for more.
+const BURST: u64 = 32;
+const PAUSE: Duration = Duration::from_millis(30);
 
 /// What one end did.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -63,9 +70,14 @@ pub(super) fn connect(count: u64, seed: u64, to: &[SocketAddr]) -> io::Result<st
 /// Accepts so many at each listener and plays the server.
 pub(super) fn accept(count: u64, seed: u64, at: &[Arc<OwnedFd>]) -> io::Result<std::fs::File> {
     let play = |course: usize, dice: &mut Dice, turns: &AtomicU64| {
-        let socket = accept_with(&*at[course], SocketFlags::CLOEXEC)?;
+        if COURSES[course] == Course::Gone && dice.below(BURST) == 0 {
+            thread::sleep(PAUSE);
+        }
+        // A socket that was reset no longer tells its peer.
+        let (socket, peer) = acceptfrom_with(&*at[course], SocketFlags::CLOEXEC)?;
         let turn = turns.fetch_add(1, Ordering::Relaxed);
-        let port = deeds::peer_address(&socket)?.port();
+        let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+        let port = peer.ok_or_else(|| io::Error::other("a peer without an address"))?.port();
         let (written, read) = server(COURSES[course], &socket, dice)?;
         Ok(Line { course, turn, port, written, read })
     };
@@ -133,8 +145,13 @@ fn client(course: Course, socket: &OwnedFd, dice: &mut Dice) -> io::Result<(u64,
         Course::Reset => {
             whole(&deeds::write(socket, FIXED, "write")?)?;
             let read = whole(&deeds::read(socket, FIXED))?;
-            sockopt::set_socket_linger(socket, Some(std::time::Duration::ZERO))?;
+            sockopt::set_socket_linger(socket, Some(Duration::ZERO))?;
             Ok((FIXED, read))
+        }
+        Course::Gone => {
+            let written = whole(&deeds::write(socket, FIXED, "write")?)?;
+            sockopt::set_socket_linger(socket, Some(Duration::ZERO))?;
+            Ok((written, 0))
         }
     }
 }
@@ -149,6 +166,11 @@ fn server(course: Course, socket: &OwnedFd, dice: &mut Dice) -> io::Result<(u64,
             // Ends with the reset.
             deeds::read(socket, 1);
             Ok((FIXED, read))
+        }
+        Course::Gone => {
+            let told = deeds::read(socket, u64::MAX);
+            let read = told.split(' ').next().and_then(|count| count.parse().ok());
+            Ok((0, read.ok_or_else(|| io::Error::other(format!("{told:?} is no count")))?))
         }
     }
 }

@@ -64,25 +64,37 @@ impl Watch {
         &self.events
     }
 
-    /// What it counts so far of what it could not see: skipped runs of its programs, and ends it missed.
-    pub(super) fn unseen(&self) -> String {
-        let text = get(self.admin, "/metrics").unwrap_or_default();
-        let names = ["convis_programs_skipped_total", "convis_connections_missed_total"];
-        let counts = text.lines().filter(|line| names.iter().any(|name| line.starts_with(name)));
-        counts.collect::<Vec<_>>().join(", ")
-    }
-
-    /// Stops it as a service manager does; all its events, if the end was a clean one.
-    pub(super) fn stop(mut self) -> Result<Vec<Event>, String> {
+    /// Stops it as a service manager does; what it said, if the end was a clean one.
+    pub(super) fn stop(mut self) -> Result<Said, String> {
+        let metrics = get(self.admin, "/metrics").unwrap_or_default();
+        let missed = metrics.lines().find(|line| line.starts_with("convis_connections_missed_total"));
         self.process.ask(Ask::Stop);
         let status = self.process.wait(STOP_PATIENCE);
         self.events();
+        let stderr = self.process.stderr();
         if status.success() {
-            Ok(self.events)
+            let skipped = skipped(&stderr);
+            let unseen = format!("{skipped} skipped runs of programs, {}", missed.unwrap_or_default());
+            Ok(Said { events: self.events, skipped, unseen })
         } else {
-            Err(format!("convis: {status}: {}", self.process.stderr().trim()))
+            Err(format!("convis: {status}: {}", stderr.trim()))
         }
     }
+}
+
+/// What a convis said until its end.
+pub(super) struct Said {
+    pub(super) events: Vec<Event>,
+    /// How often the kernel skipped one of its programs.
+    pub(super) skipped: u64,
+    /// That, and the ends it missed, in words: the first thing to look at when something is missing.
+    pub(super) unseen: String,
+}
+
+/// What the last line says of skipped runs; it says nothing where there are none.
+fn skipped(stderr: &str) -> u64 {
+    let number = stderr.rsplit_once("; the kernel skipped ").and_then(|(_, rest)| rest.split(' ').next());
+    number.map_or(0, |number| number.parse().expect("a count"))
 }
 
 fn free_address() -> Result<SocketAddr, String> {
@@ -101,4 +113,21 @@ fn get(admin: SocketAddr, path: &str) -> std::io::Result<String> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: convis's last line, with and without skipped runs.
+    /// Guarantees: their number.
+    #[test]
+    fn skipped_runs_are_read() {
+        let line = "convis: stopped; opened 1 seen; stdout events: 2 sent, 0 dropped";
+        assert_eq!(
+            skipped(&format!("warning\n{line}; the kernel skipped 12 runs of programs, see docs/loss.md\n")),
+            12
+        );
+        assert_eq!(skipped(line), 0);
+    }
 }
