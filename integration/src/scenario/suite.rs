@@ -59,6 +59,17 @@ struct Group {
     arguments: &'static [&'static str],
 }
 
+impl Group {
+    /// Floods take long, and are about what every plan shares, but for accepts that may be missed.
+    fn is_for(&self, plan: Plan) -> bool {
+        match self.name {
+            "flood" => plan == Plan::Auto || plan == Plan::Tracepoint && plan.may_miss_accepts(),
+            "flood.small_ring" => plan == Plan::Auto,
+            _ => true,
+        }
+    }
+}
+
 const GROUPS: &[Group] = &[
     Group { name: "mix", scenarios: mix::ALL, arguments: &[] },
     Group { name: "endings", scenarios: endings::ALL, arguments: &[] },
@@ -132,16 +143,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 pub fn run(options: &Options, out: &mut dyn Write) -> std::io::Result<Tally> {
     let mut tally = Tally::default();
     for group in GROUPS {
-        // Floods take long, and are about what every plan shares, but for accepts that may be missed.
-        let is_own = match group.name {
-            "flood" => {
-                options.plan == Plan::Auto
-                    || options.plan == Plan::Tracepoint && options.plan.may_miss_accepts()
-            }
-            "flood.small_ring" => options.plan == Plan::Auto,
-            _ => true,
-        };
-        if !is_own && options.only.is_empty() {
+        if options.only.is_empty() && !group.is_for(options.plan) {
             continue;
         }
         let wanted: Vec<&str> =
